@@ -1,0 +1,140 @@
+package cbt
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+const (
+	// minHardware is the oldest virtual hardware that has change tracking.
+	minHardware = 7
+	// maxDepth is the longest chain of snapshots that vSphere allows.
+	maxDepth = 32
+)
+
+// oldHardware is false where the version could not be read: vCenter decides.
+func oldHardware(version int) bool { return version > 0 && version < minHardware }
+
+// untrackable says why a kind of disk cannot be tracked, "" where it can.
+func untrackable(disk vsphere.Disk) string {
+	switch {
+	case disk.PhysicalMode:
+		return "a raw device mapping in physical mode cannot be tracked"
+	case strings.HasPrefix(disk.Mode, "independent_"):
+		return fmt.Sprintf("an independent disk (%s) is left out of snapshots and cannot be tracked", disk.Mode)
+	case disk.MultiWriter:
+		return "a disk shared with other virtual machines (multi-writer) cannot be tracked"
+	}
+	switch disk.Backing {
+	case vsphere.BackingFlatVer2, vsphere.BackingSparseVer2, vsphere.BackingSeSparse,
+		vsphere.BackingRDM, vsphere.BackingRawDiskVer2:
+		return ""
+	case vsphere.BackingLocalPMem:
+		return "a persistent memory disk cannot be tracked"
+	case vsphere.BackingVer1:
+		return "a disk of an old file format (version 1) cannot be tracked"
+	case vsphere.BackingUnknown:
+	}
+	return "this kind of disk backing cannot be tracked"
+}
+
+// Blockers are the reasons why tracking cannot be made to work on the VM now,
+// each with its cure, all at once; none where it works already.
+func (s *Status) Blockers(allowExistingSnapshots bool) []string {
+	if s.Enabled() && s.Initialized() {
+		return nil
+	}
+	blockers := slices.Concat(s.machineBlockers(), s.snapshotBlockers(allowExistingSnapshots), s.diskBlockers())
+	return blockers
+}
+
+func (s *Status) machineBlockers() []string {
+	vm := s.VM
+	var blockers []string
+	add := func(format string, args ...any) { blockers = append(blockers, fmt.Sprintf(format, args...)) }
+	if vm.Template {
+		add("it is a template: convert it to a virtual machine first")
+	}
+	if oldHardware(vm.HardwareVersion) {
+		add("its virtual hardware is version %d, and change tracking needs %d or newer: "+
+			"upgrade the hardware (\"Upgrade VM Compatibility\") while it is powered off", vm.HardwareVersion, minHardware)
+	} else if !vm.ChangeTrackingSupported {
+		add("its host says that it does not support change tracking (capability.changeTrackingSupported is false): " +
+			"move it to a host or to virtual hardware that does")
+	}
+	if vm.FaultTolerant {
+		add("it is protected by Fault Tolerance, which allows no snapshot: turn Fault Tolerance off for the migration")
+	}
+	if vm.SnapshotLocked {
+		add("its snapshots are locked (config.flags.snapshotLocked): let the product that locked them release the virtual machine")
+	}
+	if vm.SnapshotsUnsupported {
+		add("its host says that it supports no snapshots (capability.snapshotOperationsSupported is false)")
+	}
+	for _, controller := range vm.SharedBus {
+		add("%s shares its SCSI bus with other virtual machines, which allows no snapshot: set its bus sharing to none", controller)
+	}
+	for _, method := range vm.DisabledMethods {
+		if neededMethods[method] {
+			add("the operation %s is disabled on it, as backup products do while they hold a virtual machine: "+
+				"let that product finish, or enable the operation again", method)
+		}
+	}
+	return blockers
+}
+
+// neededMethods are the operations of the API that ensuring tracking calls.
+var neededMethods = map[string]bool{
+	"ReconfigVM_Task":     true,
+	"CreateSnapshot_Task": true,
+	"RemoveSnapshot_Task": true,
+}
+
+// snapshotBlockers are the snapshots that others left on the VM. VMware does
+// not support switching tracking on over them, and increments can then be
+// silently wrong.
+func (s *Status) snapshotBlockers(allowExisting bool) []string {
+	var blockers, existing []string
+	deepest := 0
+	for _, snapshot := range s.VM.Snapshots {
+		if isOurs(snapshot) {
+			continue
+		}
+		deepest = max(deepest, snapshot.Depth)
+		existing = append(existing, fmt.Sprintf("%q of %s", snapshot.Name, snapshot.Created.UTC().Format(time.RFC3339)))
+	}
+	if len(existing) > 0 && !allowExisting {
+		blockers = append(blockers, fmt.Sprintf("it has %s, and tracking that starts over a snapshot can miss changes: "+
+			"remove the snapshots, or set allow_existing_snapshots if you know that they are harmless",
+			counted(existing, "snapshot")))
+	}
+	if deepest >= maxDepth {
+		blockers = append(blockers, fmt.Sprintf("its chain of snapshots is %d deep, the most that vSphere allows: remove some", deepest))
+	}
+	return blockers
+}
+
+func (s *Status) diskBlockers() []string {
+	if len(s.Disks) == 0 {
+		return []string{"it has no disk"}
+	}
+	if len(s.trackable()) > 0 {
+		return nil
+	}
+	var each []string
+	for _, d := range s.Disks {
+		each = append(each, fmt.Sprintf("%s (%s)", d.Label, d.Reason))
+	}
+	return []string{"none of its disks can be tracked: " + strings.Join(each, ", ")}
+}
+
+func counted(items []string, noun string) string {
+	if len(items) > 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s (%s)", len(items), noun, strings.Join(items, ", "))
+}

@@ -1,0 +1,143 @@
+package cbt
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+const (
+	// snapshotPrefix and snapshotMark tell our temporary snapshots from those
+	// of others: names are not unique, so both must be there.
+	snapshotPrefix = "vma-cbt-init-"
+	snapshotMark   = "[terraform-provider-vma:cbt-init]"
+	// cleanUpTimeout bounds the removal of a temporary snapshot after a failure,
+	// whose own context may have ended.
+	cleanUpTimeout = 2 * time.Minute
+)
+
+func isOurs(s vsphere.Snapshot) bool {
+	return strings.HasPrefix(s.Name, snapshotPrefix) && strings.Contains(s.Description, snapshotMark)
+}
+
+// LeftSnapshotError says that a temporary snapshot could not be removed. The
+// next run removes it.
+type LeftSnapshotError struct {
+	// Name is the snapshot's name, VM the inventory path of its VM.
+	Name, VM string
+	Err      error
+}
+
+func (e *LeftSnapshotError) Error() string {
+	return fmt.Sprintf("the temporary snapshot %q may still be on %s, because removing it failed; "+
+		"the next apply removes it, or remove it by hand: %v", e.Name, e.VM, e.Err)
+}
+
+func (e *LeftSnapshotError) Unwrap() error { return e.Err }
+
+// stun makes a temporary snapshot and removes it, which makes tracking that was
+// configured begin. Whatever happens once the snapshot was asked for, it is
+// removed, with a context of its own, or the error is a LeftSnapshotError.
+func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
+	name := snapshotPrefix + strings.ToLower(rand.Text()[:10])
+	description := "Temporary snapshot that makes changed block tracking begin; safe to remove. " + snapshotMark
+	var created string
+	err := m.patiently(ctx, vm, func() error {
+		var err error
+		created, err = m.vcenter.CreateSnapshot(ctx, vm.Moid, name, description)
+		return err
+	})
+	if err == nil {
+		m.log.InfoContext(ctx, "Created temporary snapshot", "vm_path", vm.Path, "snapshot", name, "snapshot_moid", created)
+		if err = m.removeSnapshot(ctx, vm, created); err == nil {
+			m.log.InfoContext(ctx, "Removed temporary snapshot", "vm_path", vm.Path, "snapshot", name)
+			return nil
+		}
+	}
+	var pending *vsphere.PendingSnapshotError
+	if created == "" && !errors.As(err, &pending) {
+		return err // nothing was asked for
+	}
+	if pending != nil && pending.Task == "" && refusedBefore(err) {
+		return err // vCenter refused before it began
+	}
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	if left := m.cleanUp(own, vm, name); left != nil {
+		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
+	}
+	if created != "" && ctx.Err() == nil {
+		return nil // made, and removed at the second try
+	}
+	return err
+}
+
+// refusedBefore says that vCenter answered the request with a fault of its own,
+// so that no task began.
+func refusedBefore(err error) bool {
+	var (
+		fault    *vsphere.FaultError
+		denied   *vsphere.NoPermissionError
+		busy     *vsphere.TaskInProgressError
+		disabled *vsphere.MethodDisabledError
+		connect  *vsphere.ConnectError
+	)
+	return errors.As(err, &fault) || errors.As(err, &denied) || errors.As(err, &busy) ||
+		errors.As(err, &disabled) || errors.As(err, &connect) || errors.Is(err, vsphere.ErrNotFound)
+}
+
+func (m *Manager) removeSnapshot(ctx context.Context, vm *vsphere.VM, snapshot string) error {
+	return m.patiently(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, snapshot) })
+}
+
+// cleanUp removes the temporary snapshot of that name, waiting first for tasks
+// that may still be making it.
+func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) error {
+	tasks, err := m.vcenter.SnapshotTasks(ctx, vm.Moid)
+	if err != nil {
+		return goneIsFine(err)
+	}
+	for _, task := range tasks {
+		if err := m.vcenter.WaitTask(ctx, task); err != nil {
+			return err
+		}
+	}
+	now, err := m.vcenter.VM(ctx, vm.Moid)
+	if err != nil {
+		return goneIsFine(err)
+	}
+	for _, s := range now.Snapshots {
+		if s.Name == name && isOurs(s) {
+			if err := m.removeSnapshot(ctx, vm, s.Moid); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func goneIsFine(err error) error {
+	if errors.Is(err, vsphere.ErrNotFound) {
+		return nil // with the VM went its snapshots
+	}
+	return err
+}
+
+// removeLeftovers removes what an earlier run of ours left on the VM.
+func (m *Manager) removeLeftovers(ctx context.Context, vm *vsphere.VM) error {
+	for _, s := range vm.Snapshots {
+		if !isOurs(s) {
+			continue
+		}
+		m.log.InfoContext(ctx, "Removing a temporary snapshot of an earlier run", "vm_path", vm.Path, "snapshot", s.Name)
+		if err := m.removeSnapshot(ctx, vm, s.Moid); err != nil {
+			return &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
+		}
+	}
+	return nil
+}

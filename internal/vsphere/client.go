@@ -1,0 +1,225 @@
+package vsphere
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	// dialTimeout bounds how long a host that does not answer is waited for.
+	dialTimeout = 30 * time.Second
+	// keepAliveEvery is well below vCenter's idle limit, 30 minutes by default.
+	keepAliveEvery = 5 * time.Minute
+	// farewellTimeout bounds the logout: Terraform kills a provider two
+	// seconds after it closed it.
+	farewellTimeout = 1500 * time.Millisecond
+)
+
+// Client is one session with one vCenter. Nothing is dialled before the first
+// call; the session is kept alive, renewed once where vCenter dropped it, and
+// ended by Close. All methods may be called from any goroutine.
+type Client struct {
+	config Config
+	url    *url.URL
+
+	mu      sync.Mutex
+	attempt *attempt
+	closed  bool
+	stop    func() // ends the keep-alive
+	running sync.WaitGroup
+}
+
+// attempt is one try to connect, shared by all who wait for it. It does not
+// end with the request that began it: a login that vCenter has carried out
+// must be known here, or its session would stay behind.
+type attempt struct {
+	done     chan struct{}
+	vim      *vim25.Client
+	renewer  *renewer
+	userName string
+	err      error
+}
+
+// NewClient checks the configuration and dials nothing.
+func NewClient(config Config) (*Client, error) {
+	u, err := ParseServer(config.Server)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := config.tlsConfig(); err != nil {
+		return nil, err
+	}
+	return &Client{config: config, url: u}, nil
+}
+
+// Endpoint is the host, or host:port, as migratekit wants it.
+func (c *Client) Endpoint() string { return c.url.Host }
+
+// ErrClosed is returned for calls after Close.
+var ErrClosed = errors.New("the connection to vCenter was closed")
+
+// connect gives the client of the one session, which it makes on first use. An
+// attempt that failed is not remembered, the next call tries again, but for a
+// refused password: repeating that would lock the account.
+func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
+	a := c.attempt
+	if a == nil {
+		a = &attempt{done: make(chan struct{})}
+		c.attempt = a
+		c.running.Add(1)
+		go c.dialInto(context.WithoutCancel(ctx), a)
+	}
+	c.mu.Unlock()
+	select {
+	case <-a.done:
+		if a.err != nil {
+			return nil, &ConnectError{Server: c.url.Host, Err: a.err}
+		}
+		return a.vim, nil
+	case <-ctx.Done():
+		return nil, &ConnectError{Server: c.url.Host, Err: ctx.Err()}
+	}
+}
+
+func (c *Client) dialInto(ctx context.Context, a *attempt) {
+	defer c.running.Done()
+	defer close(a.done)
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	a.err = withCause(dialing, typed(c.dial(dialing, a)))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var refused *InvalidLoginError
+	switch {
+	case errors.As(a.err, &refused):
+	case a.err != nil:
+		c.attempt = nil
+	default:
+		alive, stop := context.WithCancel(ctx)
+		c.stop = stop
+		c.running.Add(1)
+		go c.keepAlive(alive, a.vim)
+	}
+}
+
+func (c *Client) dial(ctx context.Context, a *attempt) error {
+	tlsConfig, err := c.config.tlsConfig()
+	if err != nil {
+		return err
+	}
+	soapClient := soap.NewClient(c.url, c.config.Insecure)
+	soapClient.UserAgent = c.config.UserAgent
+	transport := soapClient.DefaultTransport()
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
+	transport.TLSClientConfig = tlsConfig
+	transport.DialTLSContext = nil // the configuration above says all
+	transport.MaxIdleConnsPerHost = 32
+	if a.vim, err = vim25.NewClient(ctx, soapClient); err != nil {
+		return err
+	}
+	a.renewer = &renewer{next: a.vim.RoundTripper, login: func(ctx context.Context, rt soap.RoundTripper) error {
+		res, err := methods.Login(ctx, rt, &types.Login{
+			This:     *a.vim.ServiceContent.SessionManager,
+			UserName: c.config.Username,
+			Password: c.config.Password,
+			Locale:   session.Locale,
+		})
+		if err != nil {
+			return err
+		}
+		a.userName = res.Returnval.UserName
+		return nil
+	}}
+	if err := a.renewer.login(ctx, a.renewer.next); err != nil {
+		return err
+	}
+	a.vim.RoundTripper = a.renewer
+	return nil
+}
+
+// userName is the account as vCenter spells it; the session must be up.
+func (c *Client) userName() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attempt.userName
+}
+
+// Close logs out, within a bound of its own, and stops the keep-alive. Further
+// calls fail with ErrClosed. A client that never connected has nothing to do.
+func (c *Client) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+	defer cancel()
+	c.mu.Lock()
+	a, closed := c.attempt, c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if a == nil || closed {
+		return nil
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		return fmt.Errorf("log out of vCenter: %w", ctx.Err())
+	}
+	if a.err != nil {
+		return nil
+	}
+	c.stop()
+	c.running.Wait()
+	_, err := methods.Logout(ctx, a.renewer.next, &types.Logout{This: *a.vim.ServiceContent.SessionManager})
+	a.vim.CloseIdleConnections()
+	if err != nil && !isNotAuthenticated(err) {
+		return fmt.Errorf("log out of vCenter: %w", err)
+	}
+	return nil
+}
+
+// keepAlive calls vCenter often enough for the session not to expire while
+// migratekit copies for hours.
+func (c *Client) keepAlive(ctx context.Context, vim *vim25.Client) {
+	defer c.running.Done()
+	ticker := time.NewTicker(keepAliveEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			call, cancel := context.WithTimeout(ctx, dialTimeout)
+			// A failure here is met, and told, by the next call that matters.
+			_, _ = methods.GetCurrentTime(call, vim)
+			cancel()
+		}
+	}
+}
+
+// ConnectError says that no session with vCenter could be made. The cause is an
+// InvalidLoginError, a *tls.CertificateVerificationError, a ThumbprintError, a
+// network error or the end of the context.
+type ConnectError struct {
+	// Server is the host, or host:port.
+	Server string
+	Err    error
+}
+
+func (e *ConnectError) Error() string {
+	return fmt.Sprintf("connect to vCenter %s: %v", e.Server, e.Err)
+}
+
+func (e *ConnectError) Unwrap() error { return e.Err }

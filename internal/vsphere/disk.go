@@ -1,0 +1,72 @@
+package vsphere
+
+import (
+	"fmt"
+
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func newDisks(devices []types.BaseVirtualDevice) []Disk {
+	var disks []Disk
+	for _, device := range devices {
+		if disk, ok := device.(*types.VirtualDisk); ok {
+			disks = append(disks, newDisk(disk))
+		}
+	}
+	return disks
+}
+
+// newDisk reads a disk. Which backings carry a change ID, and under which
+// name, is the API's own text; the sparse format of Horizon (SeSparse) is
+// among them.
+func newDisk(from *types.VirtualDisk) Disk {
+	disk := Disk{Key: from.Key, Label: label(&from.VirtualDevice), Capacity: from.CapacityInBytes, Backing: BackingUnknown}
+	if disk.Capacity == 0 {
+		disk.Capacity = from.CapacityInKB * 1024
+	}
+	if backing, ok := from.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
+		disk.File = backing.GetVirtualDeviceFileBackingInfo().FileName
+	}
+	switch b := from.Backing.(type) {
+	case *types.VirtualDiskFlatVer2BackingInfo:
+		disk.Backing, disk.Mode, disk.ChangeID = BackingFlatVer2, b.DiskMode, b.ChangeId
+		disk.MultiWriter = isMultiWriter(b.Sharing)
+	case *types.VirtualDiskSparseVer2BackingInfo:
+		disk.Backing, disk.Mode, disk.ChangeID = BackingSparseVer2, b.DiskMode, b.ChangeId
+	case *types.VirtualDiskSeSparseBackingInfo:
+		disk.Backing, disk.Mode, disk.ChangeID = BackingSeSparse, b.DiskMode, b.ChangeId
+	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
+		disk.Backing, disk.Mode, disk.ChangeID = BackingRDM, b.DiskMode, b.ChangeId
+		disk.PhysicalMode = b.CompatibilityMode == string(types.VirtualDiskCompatibilityModePhysicalMode)
+		disk.MultiWriter = isMultiWriter(b.Sharing)
+	case *types.VirtualDiskPartitionedRawDiskVer2BackingInfo:
+		rawDisk(&disk, &b.VirtualDiskRawDiskVer2BackingInfo)
+	case *types.VirtualDiskRawDiskVer2BackingInfo:
+		rawDisk(&disk, b)
+	case *types.VirtualDiskLocalPMemBackingInfo:
+		disk.Backing, disk.Mode = BackingLocalPMem, b.DiskMode
+	case *types.VirtualDiskFlatVer1BackingInfo:
+		disk.Backing, disk.Mode = BackingVer1, b.DiskMode
+	case *types.VirtualDiskSparseVer1BackingInfo:
+		disk.Backing, disk.Mode = BackingVer1, b.DiskMode
+	}
+	return disk
+}
+
+func rawDisk(disk *Disk, b *types.VirtualDiskRawDiskVer2BackingInfo) {
+	disk.Backing, disk.File, disk.ChangeID = BackingRawDiskVer2, b.DescriptorFileName, b.ChangeId
+	disk.MultiWriter = isMultiWriter(b.Sharing)
+}
+
+func isMultiWriter(sharing string) bool {
+	return sharing == string(types.VirtualDiskSharingSharingMultiWriter)
+}
+
+func label(device *types.VirtualDevice) string {
+	if device.DeviceInfo != nil {
+		if label := device.DeviceInfo.GetDescription().Label; label != "" {
+			return label
+		}
+	}
+	return fmt.Sprintf("device %d", device.Key)
+}

@@ -1,0 +1,77 @@
+package vsphere
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vmware/govmomi/task"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// waitTask waits until a task has ended and gives its result. A task outlives
+// the session that started it, so a lost session does not end the wait.
+func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference) (types.AnyType, error) {
+	var info types.TaskInfo
+	err := c.watch(ctx, ref, []string{"info"}, func(changes []types.PropertyChange) bool {
+		for _, change := range changes {
+			if value, ok := change.Val.(types.TaskInfo); ok {
+				info = value
+			}
+		}
+		return info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError
+	})
+	if err != nil {
+		return nil, fmt.Errorf("wait for task %s: %w", ref.Value, err)
+	}
+	if info.Error != nil {
+		return nil, typed(task.Error{LocalizedMethodFault: info.Error, Description: info.Description})
+	}
+	return info.Result, nil
+}
+
+// WaitTask waits until a task that somebody else started has ended, well or
+// not. A task that vCenter has forgotten is one that ended.
+func (c *Client) WaitTask(ctx context.Context, moid string) error {
+	_, err := c.waitTask(ctx, types.ManagedObjectReference{Type: "Task", Value: moid})
+	if ctx.Err() != nil {
+		return err
+	}
+	var connect *ConnectError
+	if errors.As(err, &connect) {
+		return err
+	}
+	return nil
+}
+
+// SnapshotTasks are the managed object IDs of the tasks that are making a
+// snapshot of a VM now, whoever started them; one call.
+func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, error) {
+	content, err := c.retrieve(ctx, types.PropertyFilterSpec{
+		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
+		ObjectSet: []types.ObjectSpec{{
+			Obj:  vmRef(moid),
+			Skip: types.NewBool(true),
+			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
+				Type: "VirtualMachine", Path: "recentTask", Skip: types.NewBool(false),
+			}},
+		}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	var running []string
+	for _, object := range content {
+		for _, property := range object.PropSet {
+			info, ok := property.Val.(types.TaskInfo)
+			if !ok || !strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") {
+				continue
+			}
+			if info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning {
+				running = append(running, object.Obj.Value)
+			}
+		}
+	}
+	return running, nil
+}

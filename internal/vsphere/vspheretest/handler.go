@@ -1,0 +1,160 @@
+package vspheretest
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// handle is asked by the simulator before each call. It refuses what a real
+// vCenter refuses, and puts an object with change tracking in the place of the
+// simulator's own for the calls that tracking is about.
+func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
+	if ctx.Session == nil && !withoutSession[method.Name] {
+		return nil, &types.NotAuthenticated{
+			NoPermission: types.NoPermission{Object: &method.This, PrivilegeId: "System.View"},
+		}
+	}
+	v.countSession(method.Name)
+	if fault := v.checkPrivileges(method); fault != nil {
+		return nil, fault
+	}
+	object := ctx.Map.Get(method.This)
+	switch real := object.(type) {
+	case *simulator.VirtualMachine:
+		if fault := v.refused(method, real.Self); fault != nil {
+			return nil, fault
+		}
+		if handledByVM[method.Name] {
+			return instead(method, &trackedVM{VirtualMachine: real, vcenter: v}), nil
+		}
+	case *simulator.VirtualMachineSnapshot:
+		if fault := v.refused(method, real.Vm); fault != nil {
+			return nil, fault
+		}
+		if handledBySnapshot[method.Name] {
+			return instead(method, &trackedSnapshot{VirtualMachineSnapshot: real, vcenter: v}), nil
+		}
+	case *simulator.AuthorizationManager:
+		if method.Name == "HasUserPrivilegeOnEntities" {
+			return instead(method, &authorization{AuthorizationManager: real, vcenter: v}), nil
+		}
+	}
+	return nil, nil
+}
+
+// withoutSession are the methods that a real vCenter answers before a login.
+// The simulator lets property reads through too.
+var withoutSession = map[string]bool{
+	"Login":                  true,
+	"RetrieveServiceContent": true,
+}
+
+var handledByVM = map[string]bool{
+	"ReconfigVM_Task":       true,
+	"CreateSnapshot_Task":   true,
+	"CreateSnapshotEx_Task": true,
+	"PowerOnVM_Task":        true,
+	"QueryChangedDiskAreas": true,
+}
+
+var handledBySnapshot = map[string]bool{
+	"RemoveSnapshot_Task":   true,
+	"RevertToSnapshot_Task": true,
+}
+
+// instead makes the simulator call a receiver of ours. It asks the session's
+// registry for method.This *after* the handler and would take its own object
+// again, so the reference is made one that it does not find.
+func instead(method *simulator.Method, receiver mo.Reference) mo.Reference {
+	method.This.Value += "#tracked"
+	return receiver
+}
+
+func (v *VCenter) countSession(method string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch method {
+	case "Login":
+		v.logins++
+	case "Logout":
+		v.logouts++
+	}
+}
+
+// Logins counts the logins that were tried.
+func (v *VCenter) Logins() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.logins
+}
+
+// needed is the privilege that each method asks for (fact 23).
+func needed(method *simulator.Method) string {
+	switch method.Name {
+	case "ReconfigVM_Task":
+		if req, ok := method.Body.(*types.ReconfigVM_Task); ok && req.Spec.ChangeTrackingEnabled != nil {
+			return "VirtualMachine.Config.ChangeTracking"
+		}
+	case "CreateSnapshot_Task", "CreateSnapshotEx_Task":
+		return "VirtualMachine.State.CreateSnapshot"
+	case "RemoveSnapshot_Task":
+		return "VirtualMachine.State.RemoveSnapshot"
+	case "QueryChangedDiskAreas":
+		return "VirtualMachine.Provisioning.DiskRandomRead"
+	}
+	return ""
+}
+
+func (v *VCenter) checkPrivileges(method *simulator.Method) types.BaseMethodFault {
+	privilege := needed(method)
+	if privilege == "" || !v.lacks(privilege) {
+		return nil
+	}
+	return &types.NoPermission{Object: &method.This, PrivilegeId: privilege}
+}
+
+// refused says what stands in the way of a method now: somebody disabled it, or
+// another task holds the VM.
+func (v *VCenter) refused(method *simulator.Method, vm types.ManagedObjectReference) types.BaseMethodFault {
+	if !strings.HasSuffix(method.Name, "_Task") {
+		return nil
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := v.trackingOf(vm)
+	if source, ok := t.disabledMethods[method.Name]; ok {
+		return &types.MethodDisabled{Source: source}
+	}
+	if t.busy != nil {
+		return &types.TaskInProgress{Task: *t.busy}
+	}
+	return nil
+}
+
+// authorization answers from the privileges that were revoked.
+type authorization struct {
+	*simulator.AuthorizationManager
+	vcenter *VCenter
+}
+
+func (a *authorization) HasUserPrivilegeOnEntities(req *types.HasUserPrivilegeOnEntities) soap.HasFault {
+	var result []types.EntityPrivilege
+	for _, entity := range req.Entities {
+		answer := types.EntityPrivilege{Entity: entity}
+		for _, id := range slices.Compact(slices.Clone(req.PrivId)) {
+			answer.PrivAvailability = append(answer.PrivAvailability, types.PrivilegeAvailability{
+				PrivId: id, IsGranted: !a.vcenter.lacks(id),
+			})
+		}
+		result = append(result, answer)
+	}
+	return &methods.HasUserPrivilegeOnEntitiesBody{
+		Res: &types.HasUserPrivilegeOnEntitiesResponse{Returnval: result},
+	}
+}

@@ -1,0 +1,198 @@
+package vspheretest
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"os"
+	"regexp"
+	"sync"
+)
+
+// Interceptor acts on calls before or after the vCenter has carried them out.
+// Its fields must not be changed once it was added.
+type Interceptor struct {
+	// Method is the SOAP method's name, "" for every method.
+	Method string
+	// Skip lets that many matching calls pass first.
+	Skip int
+	// Times limits how often it acts, 0 for always.
+	Times int
+	// Before acts in place of the call where it returns true.
+	Before func(w http.ResponseWriter, r *http.Request) (handled bool)
+	// After acts once the call was carried out; where it returns true the
+	// answer is not sent.
+	After func(w http.ResponseWriter, r *http.Request) (handled bool)
+
+	once     sync.Once
+	released chan struct{}
+	seen     int
+	acted    int
+}
+
+// Release lets go of calls that a Hang holds.
+func (i *Interceptor) Release() { i.once.Do(func() { close(i.released) }) }
+
+// Intercept adds an interceptor; the last one added is asked first.
+func (v *VCenter) Intercept(i *Interceptor) *Interceptor {
+	i.released = make(chan struct{})
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.interceptors = append([]*Interceptor{i}, v.interceptors...)
+	return i
+}
+
+// Hang makes calls wait until the client goes away or Release; they are not
+// carried out.
+func (v *VCenter) Hang(method string, skip int) *Interceptor {
+	i := &Interceptor{Method: method, Skip: skip}
+	i.Before = func(_ http.ResponseWriter, r *http.Request) bool {
+		select {
+		case <-r.Context().Done():
+		case <-i.released:
+		}
+		return true
+	}
+	return v.Intercept(i)
+}
+
+// DropBefore cuts the connection of a call that was not carried out.
+func (v *VCenter) DropBefore(method string, skip, times int) *Interceptor {
+	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, Before: cut})
+}
+
+// DropAfter cuts the connection of a call that *was* carried out.
+func (v *VCenter) DropAfter(method string, skip, times int) *Interceptor {
+	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, After: cut})
+}
+
+// ExpireBefore ends every session just before a call.
+func (v *VCenter) ExpireBefore(method string, skip, times int) *Interceptor {
+	return v.Intercept(&Interceptor{
+		Method: method, Skip: skip, Times: times,
+		Before: func(http.ResponseWriter, *http.Request) bool {
+			v.DropSessions()
+			return false
+		},
+	})
+}
+
+// Observe calls a function just before each matching call.
+func (v *VCenter) Observe(method string, skip, times int, seen func()) *Interceptor {
+	return v.Intercept(&Interceptor{
+		Method: method, Skip: skip, Times: times,
+		Before: func(http.ResponseWriter, *http.Request) bool {
+			seen()
+			return false
+		},
+	})
+}
+
+func cut(w http.ResponseWriter, _ *http.Request) bool {
+	if hijacker, ok := w.(http.Hijacker); ok {
+		if conn, _, err := hijacker.Hijack(); err == nil {
+			_ = conn.Close()
+		}
+	}
+	return true
+}
+
+// Calls is how often each SOAP method was called since the last ResetCalls.
+func (v *VCenter) Calls() map[string]int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.calls)
+}
+
+// ResetCalls starts counting anew.
+func (v *VCenter) ResetCalls() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.calls = map[string]int{}
+}
+
+var methodPattern = regexp.MustCompile(`<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)`)
+
+func (v *VCenter) intercept(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		method := ""
+		if match := methodPattern.FindSubmatch(body); match != nil {
+			method = string(match[1])
+		}
+		acting := v.count(method)
+		for _, i := range acting {
+			if i.Before != nil && i.Before(w, r) {
+				return
+			}
+		}
+		recorder := &recorder{header: http.Header{}, status: http.StatusOK}
+		next.ServeHTTP(recorder, r)
+		for _, i := range acting {
+			if i.After != nil && i.After(w, r) {
+				return
+			}
+		}
+		recorder.send(w)
+	})
+}
+
+// count counts the call and picks the interceptors that act on it.
+func (v *VCenter) count(method string) []*Interceptor {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if method == "" {
+		return nil
+	}
+	v.calls[method]++
+	var acting []*Interceptor
+	for _, i := range v.interceptors {
+		if i.Method != "" && i.Method != method {
+			continue
+		}
+		i.seen++
+		if i.seen <= i.Skip || (i.Times > 0 && i.acted >= i.Times) {
+			continue
+		}
+		i.acted++
+		acting = append(acting, i)
+	}
+	return acting
+}
+
+// recorder keeps an answer back until the interceptors have had their say.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (r *recorder) Header() http.Header         { return r.header }
+func (r *recorder) WriteHeader(status int)      { r.status = status }
+func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
+
+func (r *recorder) send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), r.header)
+	w.WriteHeader(r.status)
+	_, _ = w.Write(r.body.Bytes())
+}
+
+// errorLog shows what the server's own errors are, a panic above all, but not
+// that a client hung up on a certificate that it does not trust.
+func errorLog() *log.Logger { return log.New(withoutHandshakes{os.Stderr}, "vspheretest: ", 0) }
+
+type withoutHandshakes struct{ io.Writer }
+
+func (w withoutHandshakes) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte("TLS handshake error")) {
+		return len(p), nil
+	}
+	return w.Writer.Write(p)
+}

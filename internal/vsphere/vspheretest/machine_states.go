@@ -1,0 +1,226 @@
+package vspheretest
+
+import (
+	"context"
+	"fmt"
+	"path"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// PowerOn is a stun.
+func (m *Machine) PowerOn() error { return wait(m.object().PowerOn(context.Background())) }
+
+// PowerOff stops the VM.
+func (m *Machine) PowerOff() error { return wait(m.object().PowerOff(context.Background())) }
+
+// Stun makes what waits for a stun happen, as a migration while on does.
+func (m *Machine) Stun() { m.locked(m.vcenter.stun) }
+
+// SetTracking writes the flag and stuns the VM, as another tool would.
+func (m *Machine) SetTracking(enabled bool) {
+	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+		m.vcenter.configure(ctx, vm, enabled)
+		m.vcenter.stun(ctx, vm)
+	})
+}
+
+// ResetTracking loses the tracking files and starts new epochs (fact 15).
+func (m *Machine) ResetTracking() {
+	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+		m.vcenter.forget(vm)
+		m.vcenter.stun(ctx, vm)
+	})
+}
+
+// Tracking tells whether the flag is on, and each disk's change ID ("" for none).
+func (m *Machine) Tracking() (enabled bool, changeIDs map[int32]string) {
+	changeIDs = map[int32]string{}
+	m.Look(func(vm *simulator.VirtualMachine) {
+		enabled = isTrue(vm.Config.ChangeTrackingEnabled)
+		for _, disk := range disksOf(vm.Config.Hardware.Device) {
+			changeIDs[disk.Key] = ""
+			if field := changeIDField(disk); field != nil {
+				changeIDs[disk.Key] = *field
+			}
+		}
+	})
+	return enabled, changeIDs
+}
+
+// Write changes an area of a disk, in bytes.
+func (m *Machine) Write(key int32, offset, length int64) {
+	m.locked(func(*simulator.Context, *simulator.VirtualMachine) {
+		m.vcenter.mu.Lock()
+		defer m.vcenter.mu.Unlock()
+		if d := m.vcenter.trackingOf(m.ref).disks[key]; d != nil {
+			d.writes = append(d.writes, write{sequence: d.sequence, offset: offset, length: length})
+		}
+	})
+}
+
+// AddDisk adds a disk, without tracking until the next stun, and gives its key.
+func (m *Machine) AddDisk(disk Disk) (int32, error) {
+	index, directory := 0, ""
+	m.Look(func(vm *simulator.VirtualMachine) {
+		disks := disksOf(vm.Config.Hardware.Device)
+		for _, d := range disks {
+			index = max(index, int(d.Key-firstDiskKey)+1)
+		}
+		directory = path.Base(path.Dir(vm.Config.Files.VmPathName[len("[LocalDS_0] "):]))
+	})
+	spec := types.VirtualMachineConfigSpec{DeviceChange: []types.BaseVirtualDeviceConfigSpec{addition(directory, index, disk)}}
+	if err := wait(m.object().Reconfigure(context.Background(), spec)); err != nil {
+		return 0, fmt.Errorf("add disk: %w", err)
+	}
+	key := firstDiskKey + int32(index)
+	m.back(key, disk.Kind)
+	return key, nil
+}
+
+// Rename gives the VM another name in the same folder.
+func (m *Machine) Rename(name string) error {
+	return wait(m.object().Rename(context.Background(), name))
+}
+
+// MoveTo puts the VM into another folder, which is made.
+func (m *Machine) MoveTo(folderPath string) error {
+	folder, err := m.vcenter.folder(folderPath)
+	if err != nil {
+		return err
+	}
+	return wait(folder.MoveInto(context.Background(), []types.ManagedObjectReference{m.ref}))
+}
+
+// Destroy powers the VM off and deletes it.
+func (m *Machine) Destroy() error {
+	_ = m.PowerOff() // it may be off already
+	return wait(m.object().Destroy(context.Background()))
+}
+
+// Reregister removes the VM from the inventory and adds it again: it keeps its
+// UUIDs and gets a new managed object ID.
+func (m *Machine) Reregister() error {
+	ctx := m.vcenter.context()
+	vm, ok := ctx.Map.Get(m.ref).(*simulator.VirtualMachine)
+	if !ok {
+		return fmt.Errorf("no VM %s", m.ref)
+	}
+	parent := *vm.Parent
+	folder, ok := ctx.Map.Get(parent).(*simulator.Folder)
+	if !ok {
+		return fmt.Errorf("no folder %s", parent)
+	}
+	old := m.ref
+	moved := types.ManagedObjectReference{Type: old.Type, Value: old.Value + "0"}
+	ctx.Map.Remove(ctx, old)
+	vm.Self = moved
+	ctx.Map.Put(vm)
+	ctx.WithLock(folder, func() {
+		for i, child := range folder.ChildEntity {
+			if child == old {
+				folder.ChildEntity[i] = moved
+			}
+		}
+	})
+	m.vcenter.mu.Lock()
+	m.vcenter.tracked[moved] = m.vcenter.trackingOf(old)
+	delete(m.vcenter.tracked, old)
+	m.vcenter.mu.Unlock()
+	m.ref = moved
+	return nil
+}
+
+// AddSnapshot makes a snapshot as another tool would.
+func (m *Machine) AddSnapshot(name, description string) error {
+	return wait(m.object().CreateSnapshot(context.Background(), name, description, false, false))
+}
+
+// RemoveSnapshots removes every snapshot.
+func (m *Machine) RemoveSnapshots() error {
+	return wait(m.object().RemoveAllSnapshot(context.Background(), types.NewBool(true)))
+}
+
+// Snapshots are the names of all snapshots, each before its children.
+func (m *Machine) Snapshots() []string {
+	var names []string
+	var walk func(tree []types.VirtualMachineSnapshotTree)
+	walk = func(tree []types.VirtualMachineSnapshotTree) {
+		for _, node := range tree {
+			names = append(names, node.Name)
+			walk(node.ChildSnapshotList)
+		}
+	}
+	m.Look(func(vm *simulator.VirtualMachine) {
+		if vm.Snapshot != nil {
+			walk(vm.Snapshot.RootSnapshotList)
+		}
+	})
+	return names
+}
+
+// LeaveUninitialised makes every stun leave the disk without a change ID.
+func (m *Machine) LeaveUninitialised(key int32, leave bool) {
+	m.vcenter.mu.Lock()
+	defer m.vcenter.mu.Unlock()
+	m.vcenter.trackingOf(m.ref).uninitialised[key] = leave
+}
+
+// MakeUnreadable makes the tracking file of a disk a FileFault.
+func (m *Machine) MakeUnreadable(key int32) {
+	m.vcenter.mu.Lock()
+	defer m.vcenter.mu.Unlock()
+	m.vcenter.trackingOf(m.ref).unreadable[key] = true
+}
+
+// DisableMethod disables a method on the VM, as a backup product does (fact 20).
+func (m *Machine) DisableMethod(method, source string) {
+	m.vcenter.mu.Lock()
+	m.vcenter.trackingOf(m.ref).disabledMethods[method] = source
+	m.vcenter.mu.Unlock()
+	m.Change(func(vm *simulator.VirtualMachine) { vm.DisabledMethod = append(vm.DisabledMethod, method) })
+}
+
+// Occupy puts a task of somebody else on the VM until release is called: every
+// other write is refused with TaskInProgress.
+func (m *Machine) Occupy() (release func()) {
+	done := make(chan struct{})
+	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
+		_, _ = m.vcenter.runTask(ctx, vm, "Backup_Task", func(*simulator.Context) (types.AnyType, types.BaseMethodFault) {
+			<-done
+			return nil, nil
+		})
+	})
+	return func() { close(done) }
+}
+
+// HoldTasks makes the tasks of a method that start from now on stay under way
+// until release is called.
+func (m *Machine) HoldTasks(method string) (release func()) {
+	gate := make(chan struct{})
+	m.vcenter.mu.Lock()
+	m.vcenter.trackingOf(m.ref).gates[method] = gate
+	m.vcenter.mu.Unlock()
+	return func() {
+		m.vcenter.mu.Lock()
+		delete(m.vcenter.trackingOf(m.ref).gates, method)
+		m.vcenter.mu.Unlock()
+		close(gate)
+	}
+}
+
+// SetHardware sets the virtual hardware's version, "vmx-06".
+func (m *Machine) SetHardware(version string) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Version = version })
+}
+
+// SetTemplate makes the VM a template, or a VM again.
+func (m *Machine) SetTemplate(template bool) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Template = template })
+}
+
+// SetConsolidationNeeded sets what a failed removal of a snapshot leaves.
+func (m *Machine) SetConsolidationNeeded(needed bool) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Runtime.ConsolidationNeeded = needed })
+}

@@ -1,0 +1,111 @@
+package vsphere
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+const (
+	// waitSeconds is how long vCenter may hold an answer while nothing changes:
+	// long enough to be no poll, short enough to notice a connection that died.
+	waitSeconds = 60
+	// tidyTimeout bounds a call that only tidies up.
+	tidyTimeout = 10 * time.Second
+)
+
+// watch calls seen with the object's properties as they are, and again at each
+// change, until seen returns true. It survives the loss of the session. Errors:
+// ErrNotFound where the object is not there or vanishes.
+func (c *Client) watch(
+	ctx context.Context, ref types.ManagedObjectReference, properties []string,
+	seen func([]types.PropertyChange) bool,
+) error {
+	for {
+		done, err := c.watchSession(ctx, ref, properties, seen)
+		switch {
+		case done:
+			return nil
+		case ctx.Err() != nil:
+			return withCause(ctx, err)
+		case errors.Is(err, errCollectorLost):
+			continue
+		}
+		return err
+	}
+}
+
+// errCollectorLost says that the collector went away with its session.
+var errCollectorLost = errors.New("the property collector was lost")
+
+func (c *Client) watchSession(
+	ctx context.Context, ref types.ManagedObjectReference, properties []string,
+	seen func([]types.PropertyChange) bool,
+) (done bool, err error) {
+	vim, err := c.connect(ctx)
+	if err != nil {
+		return false, err
+	}
+	created, err := methods.CreatePropertyCollector(ctx, vim, &types.CreatePropertyCollector{
+		This: vim.ServiceContent.PropertyCollector,
+	})
+	if err != nil {
+		return false, withCause(ctx, typed(err))
+	}
+	collector := created.Returnval
+	defer destroy(ctx, vim, collector)
+	if _, err := methods.CreateFilter(ctx, vim, &types.CreateFilter{
+		This: collector,
+		Spec: types.PropertyFilterSpec{
+			ObjectSet: []types.ObjectSpec{{Obj: ref}},
+			PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: properties}},
+		},
+	}); err != nil {
+		return false, lost(ctx, err, collector)
+	}
+	wait := types.WaitForUpdatesEx{
+		This:    collector,
+		Options: &types.WaitOptions{MaxWaitSeconds: types.NewInt32(waitSeconds)},
+	}
+	for {
+		res, err := methods.WaitForUpdatesEx(ctx, vim, &wait)
+		if err != nil {
+			return false, lost(ctx, err, collector)
+		}
+		if res.Returnval == nil { // nothing changed
+			continue
+		}
+		wait.Version = res.Returnval.Version
+		for _, filter := range res.Returnval.FilterSet {
+			for _, update := range filter.ObjectSet {
+				if update.Kind == types.ObjectUpdateKindLeave {
+					return false, fmt.Errorf("%s %s: %w", update.Obj.Type, update.Obj.Value, ErrNotFound)
+				}
+				if seen(update.ChangeSet) {
+					return true, nil
+				}
+			}
+		}
+	}
+}
+
+// lost tells the collector's own end (with the session it belonged to) from
+// that of the object that is watched.
+func lost(ctx context.Context, err error, collector types.ManagedObjectReference) error {
+	if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == collector {
+		return errCollectorLost
+	}
+	return withCause(ctx, typed(err))
+}
+
+func destroy(ctx context.Context, vim *vim25.Client, collector types.ManagedObjectReference) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+	defer cancel()
+	// What is not destroyed here ends with the session.
+	_, _ = methods.DestroyPropertyCollector(ctx, vim, &types.DestroyPropertyCollector{This: collector})
+}

@@ -1,0 +1,106 @@
+package vsphere
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+func vmRef(moid string) types.ManagedObjectReference {
+	return types.ManagedObjectReference{Type: "VirtualMachine", Value: moid}
+}
+
+// SetChangeTracking writes config.changeTrackingEnabled and nothing else, and
+// waits for it. On a running VM it takes effect with the next stun.
+func (c *Client) SetChangeTracking(ctx context.Context, moid string, enabled bool) error {
+	_, err := c.run(ctx, "set change tracking", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+		res, err := methods.ReconfigVM_Task(ctx, vim, &types.ReconfigVM_Task{
+			This: vmRef(moid),
+			Spec: types.VirtualMachineConfigSpec{ChangeTrackingEnabled: &enabled},
+		})
+		if err != nil {
+			return types.ManagedObjectReference{}, err
+		}
+		return res.Returnval, nil
+	})
+	return err
+}
+
+// CreateSnapshot makes a snapshot without memory and without quiescing, and
+// gives its managed object ID. Where the wait for it fails, the error is a
+// PendingSnapshotError: the snapshot may still appear.
+func (c *Client) CreateSnapshot(ctx context.Context, moid, name, description string) (string, error) {
+	var started string
+	result, err := c.run(ctx, "create snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+		res, err := methods.CreateSnapshot_Task(ctx, vim, &types.CreateSnapshot_Task{
+			This: vmRef(moid), Name: name, Description: description, Memory: false, Quiesce: false,
+		})
+		if err != nil {
+			return types.ManagedObjectReference{}, err
+		}
+		started = res.Returnval.Value
+		return res.Returnval, nil
+	})
+	if err != nil {
+		return "", &PendingSnapshotError{Task: started, Err: err}
+	}
+	ref, ok := result.(types.ManagedObjectReference)
+	if !ok {
+		return "", &PendingSnapshotError{Task: started, Err: fmt.Errorf("create snapshot: the task's result is a %T", result)}
+	}
+	return ref.Value, nil
+}
+
+// PendingSnapshotError says that a snapshot was asked for and that it is not
+// known whether it was made.
+type PendingSnapshotError struct {
+	// Task is the task that makes it, "" where not even that is known.
+	Task string
+	Err  error
+}
+
+func (e *PendingSnapshotError) Error() string { return e.Err.Error() }
+func (e *PendingSnapshotError) Unwrap() error { return e.Err }
+
+// RemoveSnapshot removes one snapshot by its managed object ID, never its
+// children, and waits for it. One that is gone already is no error.
+func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
+	_, err := c.run(ctx, "remove snapshot "+snapshot, func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+		res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
+			This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
+			RemoveChildren: false,
+			Consolidate:    types.NewBool(true),
+		})
+		if err != nil {
+			return types.ManagedObjectReference{}, err
+		}
+		return res.Returnval, nil
+	})
+	if isNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// run starts a task and waits for its result.
+func (c *Client) run(
+	ctx context.Context, what string, start func(*vim25.Client) (types.ManagedObjectReference, error),
+) (types.AnyType, error) {
+	var ref types.ManagedObjectReference
+	err := c.do(ctx, what, func(vim *vim25.Client) error {
+		var err error
+		ref, err = start(vim)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.waitTask(ctx, ref)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	return result, nil
+}
