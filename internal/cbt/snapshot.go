@@ -54,7 +54,7 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	})
 	if err == nil {
 		m.log.InfoContext(ctx, "Created temporary snapshot", "vm_path", vm.Path, "snapshot", name, "snapshot_moid", created)
-		if err = m.removeSnapshot(ctx, vm, created); err == nil {
+		if err = m.RemoveSnapshot(ctx, vm, created); err == nil {
 			m.log.InfoContext(ctx, "Removed temporary snapshot", "vm_path", vm.Path, "snapshot", name)
 			return nil
 		}
@@ -68,7 +68,8 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	if left := m.cleanUp(own, vm, name); left != nil {
+	left := m.RemoveSnapshots(own, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
+	if left != nil {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
 	}
 	if created != "" && ctx.Err() == nil {
@@ -91,13 +92,15 @@ func refusedBefore(err error) bool {
 		errors.As(err, &disabled) || errors.As(err, &connect) || errors.Is(err, vsphere.ErrNotFound)
 }
 
-func (m *Manager) removeSnapshot(ctx context.Context, vm *vsphere.VM, snapshot string) error {
+// RemoveSnapshot removes one snapshot by its managed object ID, never its
+// children, and waits for tasks that hold the VM. One that is gone is no error.
+func (m *Manager) RemoveSnapshot(ctx context.Context, vm *vsphere.VM, snapshot string) error {
 	return m.patiently(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, snapshot) })
 }
 
-// cleanUp removes the temporary snapshot of that name, waiting first for tasks
-// that may still be making it.
-func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) error {
+// RemoveSnapshots removes the snapshots of a VM that match, after waiting for
+// tasks that may still be making one. A VM that is gone is no error.
+func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match func(vsphere.Snapshot) bool) error {
 	tasks, err := m.vcenter.SnapshotTasks(ctx, vm.Moid)
 	if err != nil {
 		return goneIsFine(err)
@@ -112,10 +115,11 @@ func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) erro
 		return goneIsFine(err)
 	}
 	for _, s := range now.Snapshots {
-		if s.Name == name && isOurs(s) {
-			if err := m.removeSnapshot(ctx, vm, s.Moid); err != nil {
-				return err
-			}
+		if !match(s) {
+			continue
+		}
+		if err := m.RemoveSnapshot(ctx, vm, s.Moid); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -135,7 +139,7 @@ func (m *Manager) removeLeftovers(ctx context.Context, vm *vsphere.VM) error {
 			continue
 		}
 		m.log.InfoContext(ctx, "Removing a temporary snapshot of an earlier run", "vm_path", vm.Path, "snapshot", s.Name)
-		if err := m.removeSnapshot(ctx, vm, s.Moid); err != nil {
+		if err := m.RemoveSnapshot(ctx, vm, s.Moid); err != nil {
 			return &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
 		}
 	}

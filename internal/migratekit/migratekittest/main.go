@@ -1,0 +1,195 @@
+// Package migratekittest is a stand-in for the two migratekits. A test binary,
+// or the demo, runs Main under another name; it then behaves as those programs
+// do: it logs in to vCenter with the flags that it got, refuses a VM without
+// change tracking, makes and removes the snapshot "migratekit", decides between
+// a full and an incremental copy by the epoch, asks and fills the change-ID
+// store, logs the same lines, obeys signals and exits with 0 or 1.
+//
+// It copies no data. What it must do otherwise is said in its environment, see
+// the constants.
+package migratekittest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// The environment that steers the stand-in.
+const (
+	// Record is a file to which each run appends one line of JSON: what it was
+	// called with.
+	Record = "MIGRATEKITTEST_RECORD"
+	// Volumes is a directory that stands for Cinder: one file a disk, which
+	// holds the change ID of the last copy.
+	Volumes = "MIGRATEKITTEST_VOLUMES"
+	// Pause is a file: while it exists a copy does not end. The stand-in makes
+	// <file>.waiting when it gets there.
+	Pause = "MIGRATEKITTEST_PAUSE"
+	// Fail is the key of a disk whose copy fails.
+	Fail = "MIGRATEKITTEST_FAIL"
+	// KeepSnapshot leaves the snapshot when the run fails, as the real one may.
+	KeepSnapshot = "MIGRATEKITTEST_KEEP_SNAPSHOT"
+	// Deaf makes it ignore an interrupt.
+	Deaf = "MIGRATEKITTEST_DEAF"
+)
+
+// Name is the program's name: a binary that is called so runs Main.
+const Name = "migratekit"
+
+// Called says whether this process was started as the stand-in.
+func Called() bool { return filepath.Base(os.Args[0]) == Name }
+
+// Install makes the running executable available as migratekit in a directory,
+// and gives its path.
+func Install(dir string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find own executable: %w", err)
+	}
+	path := filepath.Join(dir, Name)
+	if err := os.Symlink(self, path); err != nil {
+		return "", fmt.Errorf("install the stand-in: %w", err)
+	}
+	return path, nil
+}
+
+// Main runs the stand-in and gives its exit status.
+func Main() int {
+	// Its own signals: SIGINT and SIGTERM end it, with its snapshot removed.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if os.Getenv(Deaf) != "" {
+		stop()
+		signal.Ignore(os.Interrupt, syscall.SIGTERM)
+		ctx = context.Background()
+	}
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
+		fmt.Fprintf(os.Stderr, "Error: %v\n", err)
+		fmt.Fprint(os.Stderr, usage)
+		return 1
+	}
+	return 0
+}
+
+const usage = `Usage:
+  migratekit migrate [flags]
+
+Flags:
+      --availability-zone string
+      --volume-type string
+  -h, --help   help for migrate
+
+Global Flags:
+      --compression-method string
+      --debug
+      --vmware-endpoint string
+      --vmware-password string
+      --vmware-path string
+      --vmware-username string
+
+`
+
+func run(ctx context.Context, args []string, log io.Writer) error {
+	options, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if err := record(args); err != nil {
+		return err
+	}
+	source, err := connect(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer source.logout()
+	if !source.tracking {
+		return errors.New("change tracking is not enabled on the virtual machine")
+	}
+	logger := &logger{to: log, vm: source.name}
+	if leftover := source.snapshots(Name); len(leftover) > 0 {
+		if options.nbd() { // that program does not ask
+			if err := source.remove(ctx, leftover...); err != nil {
+				return err
+			}
+		} else {
+			return errors.New("running prompt: EOF") // there is nobody to ask
+		}
+	}
+	snapshot, err := source.snapshot(ctx, Name)
+	if err != nil {
+		return fmt.Errorf("creating snapshot: %w", err)
+	}
+	err = copyDisks(ctx, options, source, snapshot, logger)
+	if err != nil && os.Getenv(KeepSnapshot) != "" {
+		return err
+	}
+	if removed := source.remove(context.WithoutCancel(ctx), snapshot.ref); err == nil {
+		err = removed
+	}
+	if err != nil {
+		return err
+	}
+	if options.command == "cutover" {
+		logger.info("Cutover completed", "")
+	} else {
+		logger.info("Migration completed", "")
+	}
+	return nil
+}
+
+func copyDisks(ctx context.Context, options options, source *source, snapshot *snapshot, log *logger) error {
+	targets, err := newTargets(ctx, options, source)
+	if err != nil {
+		return err
+	}
+	for _, disk := range snapshot.disks {
+		if options.nbd() && !options.wants(disk.key) {
+			continue
+		}
+		if disk.changeID == "" {
+			return fmt.Errorf("CBT is not enabled on disk %d", disk.key)
+		}
+		if err := copyDisk(ctx, targets, disk, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) error {
+	previous, err := targets.get(disk.key)
+	if err != nil {
+		return err
+	}
+	switch {
+	case previous == "":
+		log.info("Starting full copy", disk.file)
+	case epoch(previous) != epoch(disk.changeID):
+		log.warn("Change ID mismatch, full copy needed", disk.file)
+		log.info("Starting full copy", disk.file)
+	default:
+		log.info("Starting incremental copy", disk.file)
+	}
+	fmt.Printf("\r\x1b[Kcopying  50%% [==========>          ]")
+	if err := pause(ctx); err != nil {
+		return err
+	}
+	if os.Getenv(Fail) == fmt.Sprint(disk.key) {
+		return fmt.Errorf("failed to run nbdcopy: exit status 1, nbdkit was: %s", strings.Join(os.Args, " "))
+	}
+	fmt.Printf("\r\x1b[Kcopying 100%% [=====================]\n")
+	log.error("Error reading progress: read |0: file already closed", disk.file) // in a run that succeeds
+	if previous == "" || epoch(previous) != epoch(disk.changeID) {
+		log.info("Full copy completed", disk.file)
+	}
+	return targets.put(disk.key, disk.changeID)
+}
+
+func epoch(id string) string { return id[:max(strings.LastIndex(id, "/"), 0)] }

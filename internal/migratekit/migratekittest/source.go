@@ -1,0 +1,140 @@
+package migratekittest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/object"
+	"github.com/vmware/govmomi/property"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// source is the VM that is copied, seen through a session of its own.
+type source struct {
+	client   *govmomi.Client
+	vm       *object.VirtualMachine
+	name     string
+	path     string
+	tracking bool
+	tree     []types.VirtualMachineSnapshotTree
+}
+
+type snapshot struct {
+	ref   types.ManagedObjectReference
+	disks []disk
+}
+
+type disk struct {
+	key            int32
+	file, changeID string
+}
+
+func connect(ctx context.Context, o options) (*source, error) {
+	u := &url.URL{Scheme: "https", Host: o.endpoint, Path: "/sdk", User: url.UserPassword(o.username, o.password)}
+	client, err := govmomi.NewClient(ctx, u, true) // it verifies no certificate either
+	if err != nil {
+		return nil, err
+	}
+	s := &source{client: client, path: o.path}
+	found, err := object.NewSearchIndex(client.Client).FindByInventoryPath(ctx, o.path)
+	if err == nil && found == nil {
+		err = fmt.Errorf("vm '%s' not found", o.path)
+	}
+	if err != nil {
+		s.logout()
+		return nil, err
+	}
+	s.vm = object.NewVirtualMachine(client.Client, found.Reference())
+	var vm mo.VirtualMachine
+	if err := s.vm.Properties(ctx, s.vm.Reference(), []string{"name", "config.changeTrackingEnabled", "snapshot"}, &vm); err != nil {
+		s.logout()
+		return nil, err
+	}
+	s.name = vm.Name
+	s.tracking = vm.Config != nil && vm.Config.ChangeTrackingEnabled != nil && *vm.Config.ChangeTrackingEnabled
+	if vm.Snapshot != nil {
+		s.tree = vm.Snapshot.RootSnapshotList
+	}
+	return s, nil
+}
+
+func (s *source) logout() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = s.client.Logout(ctx)
+}
+
+func (s *source) snapshots(name string) []types.ManagedObjectReference {
+	var found []types.ManagedObjectReference
+	var walk func([]types.VirtualMachineSnapshotTree)
+	walk = func(tree []types.VirtualMachineSnapshotTree) {
+		for _, node := range tree {
+			if node.Name == name {
+				found = append(found, node.Snapshot)
+			}
+			walk(node.ChildSnapshotList)
+		}
+	}
+	walk(s.tree)
+	return found
+}
+
+func (s *source) snapshot(ctx context.Context, name string) (*snapshot, error) {
+	task, err := s.vm.CreateSnapshot(ctx, name, "Ephemeral snapshot for MigrateKit", false, false)
+	if err != nil {
+		return nil, err
+	}
+	info, err := task.WaitForResult(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ref, ok := info.Result.(types.ManagedObjectReference)
+	if !ok {
+		return nil, errors.New("no snapshot in the task's result")
+	}
+	var config mo.VirtualMachineSnapshot
+	if err := property.DefaultCollector(s.client.Client).RetrieveOne(ctx, ref, []string{"config.hardware.device"}, &config); err != nil {
+		return nil, err
+	}
+	result := &snapshot{ref: ref}
+	for _, device := range config.Config.Hardware.Device {
+		if d, ok := device.(*types.VirtualDisk); ok {
+			result.disks = append(result.disks, newDisk(d))
+		}
+	}
+	return result, nil
+}
+
+func newDisk(d *types.VirtualDisk) disk {
+	result := disk{key: d.Key}
+	if b, ok := d.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
+		result.file = b.GetVirtualDeviceFileBackingInfo().FileName
+	}
+	switch b := d.Backing.(type) {
+	case *types.VirtualDiskFlatVer2BackingInfo:
+		result.changeID = b.ChangeId
+	case *types.VirtualDiskSparseVer2BackingInfo:
+		result.changeID = b.ChangeId
+	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
+		result.changeID = b.ChangeId
+	} // SeSparse is forgotten, as it is there
+	return result
+}
+
+func (s *source) remove(ctx context.Context, refs ...types.ManagedObjectReference) error {
+	for _, ref := range refs {
+		task, err := s.vm.RemoveSnapshot(ctx, ref.Value, false, types.NewBool(true))
+		if err != nil {
+			return fmt.Errorf("removing snapshot: %w", err)
+		}
+		if err := task.Wait(ctx); err != nil {
+			return fmt.Errorf("removing snapshot: %w", err)
+		}
+	}
+	return nil
+}

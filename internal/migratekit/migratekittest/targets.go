@@ -1,0 +1,155 @@
+package migratekittest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// targets keep the change ID of each disk's last copy.
+type targets interface {
+	get(key int32) (string, error)
+	put(key int32, changeID string) error
+}
+
+func newTargets(ctx context.Context, o options, s *source) (targets, error) {
+	if o.nbd() {
+		for _, name := range []string{"CLOUDSTACK_API_KEY", "CLOUDSTACK_SECRET_KEY"} {
+			if os.Getenv(name) == "" {
+				return nil, fmt.Errorf("%s is not set", name)
+			}
+		}
+		return &store{ctx: ctx, vmPath: s.path, job: os.Getenv("MIGRATEKIT_JOB_ID")}, nil
+	}
+	for _, name := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD"} {
+		if os.Getenv(name) == "" {
+			return nil, fmt.Errorf("missing environment variable [%s]", name)
+		}
+	}
+	return &volumes{dir: os.Getenv(Volumes), vm: s.vm.Reference().Value}, nil
+}
+
+// volumes stand for the metadata of Cinder's volumes.
+type volumes struct{ dir, vm string }
+
+func (v *volumes) file(key int32) string {
+	return filepath.Join(v.dir, fmt.Sprintf("%s-%d", v.vm, key))
+}
+
+func (v *volumes) get(key int32) (string, error) {
+	content, err := os.ReadFile(v.file(key))
+	if os.IsNotExist(err) {
+		return "", nil
+	}
+	return string(content), err
+}
+
+func (v *volumes) put(key int32, changeID string) error {
+	return os.WriteFile(v.file(key), []byte(changeID), 0o600)
+}
+
+// store is the HTTP service of the program for NBD targets.
+type store struct {
+	ctx         context.Context //nolint:containedctx // the life of one run
+	vmPath, job string
+}
+
+func (s *store) base() string {
+	if base := os.Getenv("CLOUDSTACK_API_URL"); base != "" {
+		return base
+	}
+	return "http://localhost:8082"
+}
+
+func (s *store) get(key int32) (string, error) {
+	query := url.Values{"vm_path": {s.vmPath}, "disk_id": {fmt.Sprintf("disk-%d", key)}}
+	var answer struct {
+		ChangeID string `json:"change_id"`
+	}
+	err := s.call(http.MethodGet, "/api/v1/replications/changeid?"+query.Encode(), nil, &answer)
+	return answer.ChangeID, err
+}
+
+func (s *store) put(key int32, changeID string) error {
+	if s.job == "" {
+		return nil // none is filed without a job
+	}
+	body, err := json.Marshal(map[string]string{"change_id": changeID, "disk_id": fmt.Sprintf("disk-%d", key)})
+	if err != nil {
+		return err
+	}
+	return s.call(http.MethodPost, "/api/v1/replications/"+url.PathEscape(s.job)+"/changeid", body, nil)
+}
+
+func (s *store) call(method, path string, body []byte, answer any) error {
+	request, err := http.NewRequestWithContext(s.ctx, method, s.base()+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("change ID store: %s: %s", response.Status, strings.TrimSpace(string(content)))
+	}
+	if answer == nil {
+		return nil
+	}
+	return json.Unmarshal(content, answer)
+}
+
+// logger writes as logrus does, with its keys in an order of its own.
+type logger struct {
+	to io.Writer
+	vm string
+}
+
+func (l *logger) info(msg, disk string)  { l.line("info", msg, disk) }
+func (l *logger) warn(msg, disk string)  { l.line("warning", msg, disk) }
+func (l *logger) error(msg, disk string) { l.line("error", msg, disk) }
+
+func (l *logger) line(level, msg, disk string) {
+	fmt.Fprintf(l.to, "time=%q level=%s msg=%q", time.Now().UTC().Format(time.RFC3339), level, msg)
+	if disk != "" {
+		fmt.Fprintf(l.to, " disk=%q", disk)
+	}
+	fmt.Fprintf(l.to, " vm=%s\n", l.vm)
+}
+
+// pause waits while the file that a test made exists, as a copy takes its time.
+func pause(ctx context.Context) error {
+	file := os.Getenv(Pause)
+	if file == "" {
+		return ctx.Err()
+	}
+	if err := os.WriteFile(file+".waiting", nil, 0o600); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if _, err := os.Stat(file); os.IsNotExist(err) {
+			return ctx.Err()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}

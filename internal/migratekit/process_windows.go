@@ -1,0 +1,21 @@
+package migratekit
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// ownGroup gives the child a process group of its own, so that a Ctrl-C in the
+// console does not reach it.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+// interrupt kills: Windows has no interrupt for one process.
+func interrupt(process *os.Process) error { return process.Kill() }
+
+// killGroup does nothing: Windows has no signal for a group.
+func killGroup(*os.Process) {}
+
+func wasKilled(*exec.ExitError) bool { return false }

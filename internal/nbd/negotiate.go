@@ -1,0 +1,244 @@
+package nbd
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+)
+
+// The constants of the NBD protocol that negotiation needs, by the names that
+// its specification (doc/proto.md of the NBD project) gives them.
+const (
+	nbdMagic     = 0x4e42444d41474943 // "NBDMAGIC"
+	optionMagic  = 0x49484156454f5054 // "IHAVEOPT"
+	oldMagic     = 0x00420281861253
+	replyMagic   = 0x0003e889045565a9
+	requestMagic = 0x25609513
+
+	flagFixedNewstyle = 1 << 0
+	flagNoZeroes      = 1 << 1
+
+	optExportName = 1
+	optAbort      = 2
+	optInfo       = 6
+
+	repAck      = 1
+	repInfo     = 3
+	repErrBit   = 1 << 31
+	repUnsup    = repErrBit | 1
+	repPolicy   = repErrBit | 2
+	repTLSReqd  = repErrBit | 5
+	repUnknown  = repErrBit | 6
+	repShutdown = repErrBit | 7
+
+	infoExport = 0
+
+	transmissionReadOnly = 1 << 1
+	commandDisconnect    = 2
+	commandFlags         = 0
+
+	// maxReply bounds what a server may make the client read.
+	maxReply = 64 << 10
+)
+
+// Export is what a server says of an export.
+type Export struct {
+	// Size is in bytes.
+	Size     uint64
+	ReadOnly bool
+}
+
+// The answers of a server that mean something to whoever configured it.
+var (
+	// ErrUnknownExport says that the server has no export of that name.
+	ErrUnknownExport = errors.New("the NBD server has no such export")
+	// ErrOldStyle says that the server speaks the old negotiation, which names
+	// no exports.
+	ErrOldStyle = errors.New("the NBD server speaks the old-style negotiation, which knows no export names")
+	// ErrTLSRequired says that the server wants TLS.
+	ErrTLSRequired = errors.New("the NBD server wants TLS, which migratekit leaves to a tunnel on this machine")
+	// ErrNotNBD says that whatever answered speaks another protocol.
+	ErrNotNBD = errors.New("the server does not speak NBD")
+)
+
+// Negotiate connects, asks about one export and disconnects. The context bounds
+// all of it.
+func Negotiate(ctx context.Context, uri URI) (Export, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", uri.Address())
+	if err != nil {
+		return Export{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	export, err := negotiate(conn, uri.Export)
+	if err != nil && ctx.Err() != nil {
+		return Export{}, fmt.Errorf("the NBD server does not answer: %w", ctx.Err())
+	}
+	return export, err
+}
+
+func negotiate(conn io.ReadWriter, name string) (Export, error) {
+	flags, err := greet(conn)
+	if err != nil {
+		return Export{}, err
+	}
+	export, err := askInfo(conn, name)
+	if errors.Is(err, errUnsupported) {
+		return askByName(conn, name, flags&flagNoZeroes != 0)
+	}
+	if err == nil {
+		_ = writeOption(conn, optAbort, nil) // a courtesy
+	}
+	return export, err
+}
+
+// greet reads the server's greeting and answers it.
+func greet(conn io.ReadWriter) (uint16, error) {
+	var hello struct {
+		Magic, Style uint64
+	}
+	if err := binary.Read(conn, binary.BigEndian, &hello); err != nil {
+		return 0, fmt.Errorf("%w: it sent no greeting: %w", ErrNotNBD, err)
+	}
+	switch {
+	case hello.Magic != nbdMagic:
+		return 0, ErrNotNBD
+	case hello.Style == oldMagic:
+		return 0, ErrOldStyle
+	case hello.Style != optionMagic:
+		return 0, ErrNotNBD
+	}
+	var flags uint16
+	if err := binary.Read(conn, binary.BigEndian, &flags); err != nil {
+		return 0, fmt.Errorf("%w: it broke off in its greeting: %w", ErrNotNBD, err)
+	}
+	if flags&flagFixedNewstyle == 0 {
+		return 0, ErrOldStyle
+	}
+	return flags, binary.Write(conn, binary.BigEndian, uint32(flags&(flagFixedNewstyle|flagNoZeroes)))
+}
+
+// errUnsupported says that the server does not know NBD_OPT_INFO.
+var errUnsupported = errors.New("option not supported")
+
+func askInfo(conn io.ReadWriter, name string) (Export, error) {
+	var data bytes.Buffer
+	_ = binary.Write(&data, binary.BigEndian, uint32(len(name)))
+	data.WriteString(name)
+	_ = binary.Write(&data, binary.BigEndian, uint16(0)) // no further information is asked for
+	if err := writeOption(conn, optInfo, data.Bytes()); err != nil {
+		return Export{}, err
+	}
+	var export *Export
+	for {
+		kind, payload, err := readReply(conn, optInfo)
+		if err != nil {
+			return Export{}, err
+		}
+		switch kind {
+		case repInfo:
+			if len(payload) >= 12 && binary.BigEndian.Uint16(payload) == infoExport {
+				export = newExport(binary.BigEndian.Uint64(payload[2:]), binary.BigEndian.Uint16(payload[10:]))
+			}
+		case repAck:
+			if export == nil {
+				return Export{}, fmt.Errorf("%w: it accepted the export and told nothing of it", ErrNotNBD)
+			}
+			return *export, nil
+		default:
+			return Export{}, replyError(kind, payload)
+		}
+	}
+}
+
+func newExport(size uint64, flags uint16) *Export {
+	return &Export{Size: size, ReadOnly: flags&transmissionReadOnly != 0}
+}
+
+func replyError(kind uint32, payload []byte) error {
+	switch kind {
+	case repUnsup:
+		return errUnsupported
+	case repUnknown:
+		return ErrUnknownExport
+	case repTLSReqd:
+		return ErrTLSRequired
+	}
+	text := map[uint32]string{
+		repPolicy:   "its policy forbids it",
+		repShutdown: "it is shutting down",
+	}[kind]
+	if text == "" {
+		text = fmt.Sprintf("reply %#x", kind)
+	}
+	if message := strings.TrimSpace(strings.ToValidUTF8(string(payload), "?")); message != "" {
+		text += ": " + message
+	}
+	return fmt.Errorf("the NBD server refused the export (%s)", text)
+}
+
+// askByName uses NBD_OPT_EXPORT_NAME, which every newstyle server knows. It
+// answers an unknown name by hanging up.
+func askByName(conn io.ReadWriter, name string, noZeroes bool) (Export, error) {
+	if err := writeOption(conn, optExportName, []byte(name)); err != nil {
+		return Export{}, err
+	}
+	var answer struct {
+		Size  uint64
+		Flags uint16
+	}
+	if err := binary.Read(conn, binary.BigEndian, &answer); err != nil {
+		if errors.Is(err, io.EOF) {
+			return Export{}, ErrUnknownExport
+		}
+		return Export{}, err
+	}
+	if !noZeroes {
+		if _, err := io.CopyN(io.Discard, conn, 124); err != nil {
+			return Export{}, err
+		}
+	}
+	_ = binary.Write(conn, binary.BigEndian, struct { // a courtesy
+		Magic          uint32
+		Flags, Command uint16
+		Cookie, Offset uint64
+		Length         uint32
+	}{Magic: requestMagic, Flags: commandFlags, Command: commandDisconnect})
+	return *newExport(answer.Size, answer.Flags), nil
+}
+
+func writeOption(conn io.Writer, option uint32, data []byte) error {
+	var b bytes.Buffer
+	_ = binary.Write(&b, binary.BigEndian, struct {
+		Magic          uint64
+		Option, Length uint32
+	}{optionMagic, option, uint32(len(data))})
+	b.Write(data)
+	_, err := conn.Write(b.Bytes())
+	return err
+}
+
+func readReply(conn io.Reader, option uint32) (kind uint32, payload []byte, err error) {
+	var head struct {
+		Magic                uint64
+		Option, Kind, Length uint32
+	}
+	if err := binary.Read(conn, binary.BigEndian, &head); err != nil {
+		if errors.Is(err, io.EOF) {
+			return 0, nil, errors.New("the NBD server hung up when asked for the export")
+		}
+		return 0, nil, err
+	}
+	if head.Magic != replyMagic || head.Option != option || head.Length > maxReply {
+		return 0, nil, ErrNotNBD
+	}
+	payload = make([]byte, head.Length)
+	_, err = io.ReadFull(conn, payload)
+	return head.Kind, payload, err
+}

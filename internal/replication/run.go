@@ -1,0 +1,218 @@
+package replication
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+// Run runs one cycle. Nothing is written to the VM before everything that can
+// be checked was; migratekit is not started unless tracking works (or the
+// cycle says not to care). Errors: ImpossibleError, EnvironmentError,
+// ExportError, GateError, TrackingResetError, LeftoverError, RunError and
+// those of vSphere. The result says what is true whatever the error.
+func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
+	result := &Result{ChangeIDs: maps.Clone(cycle.Previous), Disks: map[int32]DiskResult{}}
+	if result.ChangeIDs == nil {
+		result.ChangeIDs = map[int32]string{}
+	}
+	program, err := migratekit.FindProgram(cycle.Program)
+	if err != nil {
+		return result, err
+	}
+	if cycle.OpenStack != nil {
+		if missing := migratekit.MissingOpenStack(cycle.Env); len(missing) > 0 {
+			return result, &EnvironmentError{Missing: missing}
+		}
+	}
+	status, err := r.manager.Status(ctx, cycle.Moid)
+	if err != nil {
+		return result, err
+	}
+	if problems := Problems(cycle, status); len(problems) > 0 {
+		return result, &ImpossibleError{Problems: problems}
+	}
+	if err := verifyExports(ctx, cycle, status); err != nil {
+		return result, err
+	}
+	if status, err = r.gate(ctx, cycle, status, result); err != nil {
+		return result, err
+	}
+	if err := refuseReset(cycle, status); err != nil {
+		return result, err
+	}
+	if err := r.leftovers(ctx, cycle, status); err != nil {
+		return result, err
+	}
+	return result, r.copy(ctx, cycle, program, status, result)
+}
+
+// verifyExports makes sure that each export can take its disk, all at once.
+func verifyExports(ctx context.Context, cycle *Cycle, status *cbt.Status) error {
+	var group errgroup.Group
+	for key, uri := range cycle.Exports {
+		group.Go(func() error {
+			if err := nbd.Verify(ctx, uri, uint64(status.Disk(key).Capacity)); err != nil { //nolint:gosec // a capacity is not negative
+				return &ExportError{Key: key, Err: err}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// gate makes tracking work, or says that nobody looked.
+func (r *Runner) gate(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) (*cbt.Status, error) {
+	vm := status.VM
+	if !cycle.AutoCBT {
+		result.Warnings = append(result.Warnings, TextUnchecked)
+		r.log.WarnContext(ctx, TextUnchecked, "vm_path", vm.Path)
+		return status, nil
+	}
+	if status.Enabled() && status.Initialized() {
+		r.log.InfoContext(ctx, textAlready, "vm_path", vm.Path)
+		return status, nil
+	}
+	r.log.InfoContext(ctx, textNotEnabled, "vm_path", vm.Path)
+	ensured, err := r.manager.Ensure(ctx, cycle.Moid, cbt.Options{})
+	if err != nil {
+		gated := &GateError{Name: vm.Name, Path: vm.Path, Err: err}
+		r.log.ErrorContext(ctx, fmt.Sprintf("%s: %v", TextGate, gated), "vm_path", vm.Path)
+		return nil, gated
+	}
+	r.log.InfoContext(ctx, textEnabled, "vm_path", vm.Path)
+	return ensured, nil
+}
+
+// refuseReset is the last look before migratekit starts: tracking may have been
+// lost since the plan.
+func refuseReset(cycle *Cycle, status *cbt.Status) error {
+	if !cycle.FailOnReset {
+		return nil
+	}
+	if lost := Lost(Plan(cycle, status), status); len(lost) > 0 {
+		return &TrackingResetError{Path: status.VM.Path, Disks: lost}
+	}
+	return nil
+}
+
+// Lost describes the disks whose increments are lost, a line each.
+func Lost(planned map[int32]Planned, status *cbt.Status) []string {
+	var lost []string
+	for _, key := range slices.Sorted(maps.Keys(planned)) {
+		if planned[key].Lost {
+			lost = append(lost, fmt.Sprintf("%s (device key %d): %s", status.Disk(key).Label, key, planned[key].Reason))
+		}
+	}
+	return lost
+}
+
+// leftovers deals with snapshots of earlier runs, at which migratekit would
+// stop and ask.
+func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) error {
+	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != SnapshotName })
+	if len(found) == 0 {
+		return nil
+	}
+	if !cycle.RemoveLeftovers {
+		return &LeftoverError{Path: status.VM.Path, Snapshots: found}
+	}
+	for _, s := range found {
+		r.log.InfoContext(ctx, "Removing a snapshot that an earlier run of migratekit left", "vm_path", status.VM.Path, "snapshot_moid", s.Moid)
+		if err := r.manager.RemoveSnapshot(ctx, status.VM, s.Moid); err != nil {
+			return fmt.Errorf("remove the snapshot %q that an earlier run of migratekit left on %s: %w", s.Name, status.VM.Path, err)
+		}
+	}
+	return nil
+}
+
+// copy runs migratekit and learns what it did.
+func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status *cbt.Status, result *Result) error {
+	watcher := r.watch(ctx, cycle, status)
+	defer watcher.stop()
+	job, store, err := r.job(ctx, cycle, program, status, watcher)
+	if err != nil {
+		return err
+	}
+	watcher.ready(ctx)
+	result.LogFile = logFile(cycle.LogDirectory, status.VM.Name)
+	result.Started, result.StartedAt = true, time.Now().UTC()
+	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
+	outcome, err := migratekit.Run(ctx, job, migratekit.Options{LogFile: result.LogFile, StopGrace: cycle.StopGrace})
+	result.EndedAt, result.Tail = time.Now().UTC(), outcome.Tail
+	var posted map[int32]string
+	if store != nil {
+		posted = store.Posted()
+		err = errors.Join(err, store.Close())
+	}
+	measured := watcher.stop()
+	if tidied := r.removeOwn(ctx, status); tidied != nil {
+		result.Warnings = append(result.Warnings, tidied.Error())
+	}
+	conclude(cycle, status, outcome, measured, posted, err == nil, result)
+	if err != nil {
+		return &RunError{LogFile: result.LogFile, Err: err}
+	}
+	if !outcome.Completed {
+		result.Warnings = append(result.Warnings, "migratekit ended with exit status 0, but its log does not say that it completed; see "+result.LogFile)
+	}
+	r.log.InfoContext(ctx, "migratekit completed", "vm_path", status.VM.Path, "kind", string(result.Kind),
+		"duration_ms", result.EndedAt.Sub(result.StartedAt).Milliseconds())
+	return nil
+}
+
+func (r *Runner) job(
+	ctx context.Context, cycle *Cycle, program string, status *cbt.Status, watcher *watcher,
+) (migratekit.Job, *migratekit.Store, error) {
+	common := migratekit.Common{
+		Program: program,
+		Source: migratekit.Source{
+			Endpoint: r.vcenter.Endpoint(), Username: cycle.Username, Password: cycle.Password, Path: status.VM.Path,
+		},
+		CompressionMethod: cycle.CompressionMethod,
+		ExtraArgs:         cycle.ExtraArgs,
+		Env:               cycle.Env,
+	}
+	if cycle.OpenStack != nil {
+		return migratekit.NewOpenStackJob(common, *cycle.OpenStack), nil, nil
+	}
+	id := "vma-" + strings.ToLower(rand.Text()[:16])
+	store, err := migratekit.StartStore(ctx, status.VM.Path, id, cycle.keys(status), cycle.Previous, watcher.wait)
+	if err != nil {
+		return migratekit.Job{}, nil, err
+	}
+	target := migratekit.NBD{Exports: map[int32]string{}, SingleDisk: len(status.Disks) == 1, JobID: id, Store: store.URL()}
+	for key, uri := range cycle.Exports {
+		target.Exports[key], target.Port = uri.String(), uri.Port
+	}
+	job, err := migratekit.NewNBDJob(common, target)
+	if err != nil {
+		return migratekit.Job{}, nil, errors.Join(err, store.Close())
+	}
+	return job, store, nil
+}
+
+// logFile names the log of one cycle.
+func logFile(directory, vm string) string {
+	name := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(`/\:*?"<>|%`, r) || r < ' ' {
+			return '_'
+		}
+		return r
+	}, vm)
+	return filepath.Join(directory, fmt.Sprintf("%s-%s-%s.log", name,
+		time.Now().UTC().Format("20060102T150405Z"), strings.ToLower(rand.Text()[:6])))
+}

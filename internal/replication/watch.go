@@ -1,0 +1,159 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+const (
+	// noticeTimeout bounds how long migratekit waits for its change ID until
+	// vCenter has told of its snapshot; it may ask before it makes one.
+	noticeTimeout = 2 * time.Second
+	// measureTimeout bounds how long it waits while the snapshot is measured.
+	measureTimeout = time.Minute
+	// tidyTimeout bounds the look for a snapshot after the run, whose own
+	// context may have ended.
+	tidyTimeout = 5 * time.Minute
+)
+
+// measurement is what vCenter says of the snapshot of one run.
+type measurement struct {
+	// seen says that the snapshot was seen at all.
+	seen bool
+	// disks are by device key, with the change IDs of the snapshot's moment.
+	disks map[int32]vsphere.Disk
+	// changed are the bytes that changed since the last cycle, by device key,
+	// -1 where tracking cannot be used.
+	changed map[int32]int64
+	err     error
+}
+
+// watcher watches a VM for the snapshot that migratekit makes.
+type watcher struct {
+	cancel   context.CancelFunc
+	watching chan struct{} // closed when vCenter has told of the snapshots there are
+	noticed  chan struct{} // closed when it has told of migratekit's
+	measured chan struct{} // closed when there is no more to learn
+	result   measurement
+}
+
+// watch starts watching; stop must be called. Snapshots that are there already
+// are not the run's.
+func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *watcher {
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w := &watcher{
+		cancel: cancel, watching: make(chan struct{}), noticed: make(chan struct{}), measured: make(chan struct{}),
+		result: measurement{disks: map[int32]vsphere.Disk{}, changed: map[int32]int64{}},
+	}
+	go func() {
+		defer close(w.measured)
+		var (
+			snapshot string
+			first    sync.Once
+		)
+		err := r.vcenter.WatchSnapshots(watching, cycle.Moid, func(list []vsphere.Snapshot) bool {
+			first.Do(func() { close(w.watching) })
+			i := slices.IndexFunc(list, func(s vsphere.Snapshot) bool { return isNew(s, status.VM) })
+			if i < 0 {
+				return false
+			}
+			snapshot = list[i].Moid
+			return true
+		})
+		if err == nil {
+			close(w.noticed)
+			err = r.measure(watching, cycle, snapshot, &w.result)
+		}
+		w.result.err = err
+	}()
+	return w
+}
+
+func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
+	return s.Name == SnapshotName &&
+		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
+}
+
+// measure reads the change IDs of a snapshot, and how much changed.
+func (r *Runner) measure(ctx context.Context, cycle *Cycle, snapshot string, into *measurement) error {
+	disks, err := r.vcenter.SnapshotDisks(ctx, snapshot)
+	if err != nil {
+		return err
+	}
+	into.seen = true
+	for _, disk := range disks {
+		into.disks[disk.Key] = disk
+	}
+	for _, disk := range disks {
+		kind, _ := cbt.NextCycle(cycle.Previous[disk.Key], disk.ChangeID)
+		if kind == cbt.Full {
+			continue
+		}
+		changed, err := r.vcenter.ChangedBytes(ctx, cycle.Moid, snapshot, disk, cycle.Previous[disk.Key])
+		var unusable *vsphere.ChangeTrackingUnusableError
+		switch {
+		case errors.As(err, &unusable):
+			changed = disk.Capacity
+		case err != nil:
+			return err
+		}
+		into.changed[disk.Key] = changed
+	}
+	return nil
+}
+
+// ready waits until the watch has begun, or has failed, which must not keep a
+// copy from running.
+func (w *watcher) ready(ctx context.Context) {
+	select {
+	case <-w.watching:
+	case <-w.measured:
+	case <-ctx.Done():
+	}
+}
+
+// wait waits until the snapshot was measured, or could not be.
+func (w *watcher) wait(ctx context.Context) {
+	select {
+	case <-w.noticed:
+	case <-w.measured:
+		return
+	case <-ctx.Done():
+		return
+	case <-time.After(noticeTimeout):
+		return
+	}
+	select {
+	case <-w.measured:
+	case <-ctx.Done():
+	case <-time.After(measureTimeout):
+	}
+}
+
+// stop ends the watch and gives what was learned.
+func (w *watcher) stop() measurement {
+	w.cancel()
+	<-w.measured
+	return w.result
+}
+
+// removeOwn looks for the snapshot of this run after migratekit has ended,
+// however it ended, and removes it: otherwise every later run stops at it. A
+// snapshot that is still being made is waited for. Older ones are not touched.
+func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+	defer cancel()
+	err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
+	if err != nil {
+		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
+			SnapshotName, before.VM.Path, err)
+	}
+	return nil
+}
