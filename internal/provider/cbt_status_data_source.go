@@ -1,0 +1,92 @@
+package provider
+
+import (
+	"context"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/datasource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/datasourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+)
+
+var (
+	_ datasource.DataSourceWithConfigure        = (*cbtStatusDataSource)(nil)
+	_ datasource.DataSourceWithConfigValidators = (*cbtStatusDataSource)(nil)
+)
+
+// NewCBTStatusDataSource makes vma_cbt_status.
+func NewCBTStatusDataSource() datasource.DataSource { return &cbtStatusDataSource{} }
+
+type cbtStatusDataSource struct{ services *services }
+
+// cbtStatusModel is the data source's; statusModel is what it reads.
+type cbtStatusModel struct {
+	statusModel
+	Timeouts timeouts.Value `tfsdk:"timeouts"`
+}
+
+// Metadata implements datasource.DataSource.
+func (d *cbtStatusDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
+	resp.TypeName = req.ProviderTypeName + "_cbt_status"
+}
+
+// Schema implements datasource.DataSource.
+func (d *cbtStatusDataSource) Schema(ctx context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
+	attributes := statusAttributes()
+	attributes[attributePath] = schema.StringAttribute{
+		MarkdownDescription: descriptionPath, Optional: true, Computed: true, Validators: []validator.String{inventoryPathValidator{}},
+	}
+	attributes[attributeUUID] = schema.StringAttribute{
+		MarkdownDescription: descriptionUUID, Optional: true, Computed: true, Validators: []validator.String{uuidValidator{}},
+	}
+	attributes[attributeMoid] = schema.StringAttribute{
+		MarkdownDescription: descriptionMoid, Optional: true, Computed: true, Validators: []validator.String{moidValidator{}},
+	}
+	attributes["timeouts"] = timeouts.Attributes(ctx)
+	resp.Schema = schema.Schema{
+		MarkdownDescription: "Reads changed block tracking (CBT) of one virtual machine: whether it is on, whether it works on each disk, and what stands in its way. It changes nothing.",
+		Attributes:          attributes,
+	}
+}
+
+// Configure implements datasource.DataSourceWithConfigure.
+func (d *cbtStatusDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
+	d.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+}
+
+// ConfigValidators implements datasource.DataSourceWithConfigValidators.
+func (d *cbtStatusDataSource) ConfigValidators(context.Context) []datasource.ConfigValidator {
+	return []datasource.ConfigValidator{datasourcevalidator.ExactlyOneOf(namePaths()...)}
+}
+
+// Read implements datasource.DataSource.
+func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
+	var config cbtStatusModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	name, at, _ := config.name()
+	if !d.services.known {
+		resp.Diagnostics.AddAttributeError(at, "Unable to Read Change Tracking",
+			"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now, or let this data source depend on a resource that is applied first (depends_on).")
+		return
+	}
+	timeout, diags := config.Timeouts.Read(ctx, readTimeout)
+	resp.Diagnostics.Append(diags...)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	status, err := d.services.manager.Find(ctx, name)
+	if err != nil {
+		resp.Diagnostics.Append(vmDiagnostic("Read Change Tracking", at, err))
+		return
+	}
+	spelled := config.VMUUID
+	config.statusModel = newStatusModel(status)
+	if !spelled.IsNull() && !spelled.IsUnknown() {
+		config.VMUUID = types.StringValue(spelled.ValueString())
+	}
+	resp.Diagnostics.Append(resp.State.Set(ctx, config)...)
+}

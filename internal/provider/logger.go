@@ -1,0 +1,49 @@
+package provider
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/hashicorp/terraform-plugin-log/tflog"
+)
+
+// newLogger gives the packages below a logger that ends in Terraform's log.
+func newLogger() *slog.Logger { return slog.New(tflogHandler{}) }
+
+// tflogHandler hands records on to the logger that the request's context
+// carries.
+type tflogHandler struct{ fields []slog.Attr }
+
+// Enabled implements slog.Handler; tflog filters by itself.
+func (tflogHandler) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle implements slog.Handler.
+func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
+	fields := map[string]any{}
+	for _, field := range h.fields {
+		fields[field.Key] = field.Value.Any()
+	}
+	record.Attrs(func(field slog.Attr) bool {
+		fields[field.Key] = field.Value.Any()
+		return true
+	})
+	switch {
+	case record.Level >= slog.LevelError:
+		tflog.Error(ctx, record.Message, fields)
+	case record.Level >= slog.LevelWarn:
+		tflog.Warn(ctx, record.Message, fields)
+	case record.Level >= slog.LevelInfo:
+		tflog.Info(ctx, record.Message, fields)
+	default:
+		tflog.Debug(ctx, record.Message, fields)
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (h tflogHandler) WithAttrs(fields []slog.Attr) slog.Handler {
+	return tflogHandler{fields: append(append([]slog.Attr{}, h.fields...), fields...)}
+}
+
+// WithGroup implements slog.Handler; the packages below use no groups.
+func (h tflogHandler) WithGroup(string) slog.Handler { return h }

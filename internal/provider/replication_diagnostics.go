@@ -1,0 +1,112 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+// cycleDiagnostic turns the error of a cycle into what the practitioner reads.
+func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
+	var (
+		gate        *replication.GateError
+		impossible  *replication.ImpossibleError
+		environment *replication.EnvironmentError
+		export      *replication.ExportError
+		reset       *replication.TrackingResetError
+		leftover    *replication.LeftoverError
+		run         *replication.RunError
+	)
+	switch {
+	case errors.As(err, &gate):
+		return gateDiagnostic(at, gate)
+	case errors.As(err, &impossible):
+		return impossibleDiagnostic(false, impossible.Problems)
+	case errors.As(err, &environment):
+		return environmentDiagnostic(environment.Missing)
+	case errors.As(err, &export):
+		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(export.Key)), "Invalid nbd.exports",
+			fmt.Sprintf("The export for the disk with the device key %d cannot take it. Nothing was copied, and migratekit was not started. Check the NBD server, and apply again.\n\n%v", export.Key, err))
+	case errors.As(err, &reset):
+		return trackingResetDiagnostic(reset)
+	case errors.As(err, &leftover):
+		return diag.NewAttributeErrorDiagnostic(path.Root("on_leftover_snapshot"), "Leftover migratekit Snapshot",
+			sentence(leftover)+" migratekit would stop there and ask. Remove the snapshot if no other run of migratekit is under way, or set on_leftover_snapshot to \"remove\".")
+	case errors.As(err, &run):
+		return runDiagnostic(at, vm, result, run, first)
+	case errors.Is(err, exec.ErrNotFound):
+		return programDiagnostic("migratekit", err)
+	}
+	return vmDiagnostic("Replicate Virtual Machine", at, err)
+}
+
+func gateDiagnostic(at path.Path, err *replication.GateError) diag.Diagnostic {
+	detail := err.Error()
+	if d := connectionDiagnostic(err); d != nil {
+		detail += "\n\n" + d.Detail()
+	}
+	return diag.NewAttributeErrorDiagnostic(at, replication.TextGate, detail+"\n\nmigratekit was not started, and nothing was copied.")
+}
+
+func impossibleDiagnostic(exports bool, problems []string) diag.Diagnostic {
+	detail := strings.Join(problems, ".\n") + "."
+	if exports {
+		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports"), "Invalid nbd.exports", detail)
+	}
+	return diag.NewErrorDiagnostic("Unable to Replicate Virtual Machine", detail)
+}
+
+func environmentDiagnostic(missing []string) diag.Diagnostic {
+	return diag.NewErrorDiagnostic("Missing OpenStack Environment",
+		fmt.Sprintf("migratekit would find out only after it made a snapshot that it misses: %s. Set them in migratekit_environment of the provider, or in the environment of Terraform.", strings.Join(missing, ", ")))
+}
+
+func programDiagnostic(program string, err error) diag.Diagnostic {
+	return diag.NewErrorDiagnostic("Invalid migratekit_path",
+		fmt.Sprintf("There is no program %q to run. Install migratekit on this machine, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH).\n\n%v", program, err))
+}
+
+func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnostic {
+	return diag.NewAttributeErrorDiagnostic(path.Root("on_tracking_reset"), "Change Tracking Was Reset",
+		sentence(err)+"\n\non_tracking_reset is \"fail\". To copy everything again, set it to \"full\".")
+}
+
+func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err *replication.RunError, first bool) diag.Diagnostic {
+	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
+	if errors.Is(err, context.DeadlineExceeded) {
+		what = fmt.Sprintf("migratekit did not end within the timeout on %q, and was stopped. Raise timeouts, or copy in smaller steps.", vm.Path)
+	}
+	next := "The change IDs of the disks that were copied to their end are kept, and the next apply goes on from them."
+	if first {
+		next = "It was the first cycle, so nothing is kept, and the next apply begins again."
+	}
+	detail := fmt.Sprintf("%s %s Its log is %s.\n\n%v", what, next, err.LogFile, err)
+	if len(result.Tail) > 0 {
+		detail += "\n\nThe last lines of its output:\n  " + strings.Join(result.Tail, "\n  ")
+	}
+	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
+}
+
+func interruptedWarning(at path.Path, vm *vsphere.VM, result *replication.Result) diag.Diagnostic {
+	detail := fmt.Sprintf("The cycle of %q was interrupted before it ended. Its status is \"interrupted\", and the next apply goes on in place.", vm.Path)
+	if result.Started {
+		detail += " migratekit's log is " + result.LogFile + "."
+	}
+	return diag.NewAttributeWarningDiagnostic(at, "Replication Interrupted", detail)
+}
+
+// warningSummary is the summary of a warning whose text says all.
+func warningSummary(warning string) string {
+	if warning == replication.TextUnchecked {
+		return replication.TextUnchecked
+	}
+	return "Replication Warning"
+}

@@ -1,0 +1,275 @@
+package provider
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+)
+
+const (
+	onResetFull      = "full"
+	onResetFail      = "fail"
+	onLeftoverFail   = "fail"
+	onLeftoverRemove = "remove"
+
+	statusReplicated  = "replicated"
+	statusInterrupted = "interrupted"
+	statusFailed      = "failed"
+	statusCutOver     = "cut_over"
+)
+
+type replicationModel struct {
+	vmNames
+	OpenStack          types.Object   `tfsdk:"openstack"`
+	NBD                types.Object   `tfsdk:"nbd"`
+	AutoCBT            types.Bool     `tfsdk:"auto_cbt"`
+	Cutover            types.Bool     `tfsdk:"cutover"`
+	CompressionMethod  types.String   `tfsdk:"compression_method"`
+	ExtraArgs          types.List     `tfsdk:"extra_args"`
+	Triggers           types.Map      `tfsdk:"triggers"`
+	OnTrackingReset    types.String   `tfsdk:"on_tracking_reset"`
+	OnLeftoverSnapshot types.String   `tfsdk:"on_leftover_snapshot"`
+	StopGrace          types.String   `tfsdk:"stop_grace"`
+	CBTEnabled         types.Bool     `tfsdk:"cbt_enabled"`
+	TrackingIntact     types.Bool     `tfsdk:"tracking_intact"`
+	Status             types.String   `tfsdk:"status"`
+	ChangeIDs          types.Map      `tfsdk:"change_ids"`
+	LastCycle          types.Object   `tfsdk:"last_cycle"`
+	Cycles             types.Int64    `tfsdk:"cycles"`
+	PlannedCycle       types.Map      `tfsdk:"planned_cycle"`
+	Timeouts           timeouts.Value `tfsdk:"timeouts"`
+}
+
+type openStackModel struct {
+	AvailabilityZone     types.String `tfsdk:"availability_zone"`
+	VolumeType           types.String `tfsdk:"volume_type"`
+	DiskBusType          types.String `tfsdk:"disk_bus_type"`
+	OSType               types.String `tfsdk:"os_type"`
+	EnableQemuGuestAgent types.Bool   `tfsdk:"enable_qemu_guest_agent"`
+	FlavorID             types.String `tfsdk:"flavor_id"`
+	NetworkMappings      types.List   `tfsdk:"network_mappings"`
+	SecurityGroupIDs     types.List   `tfsdk:"security_group_ids"`
+	RunV2V               types.Bool   `tfsdk:"run_v2v"`
+}
+
+type networkMappingModel struct {
+	MAC       types.String `tfsdk:"mac"`
+	NetworkID types.String `tfsdk:"network_id"`
+	SubnetID  types.String `tfsdk:"subnet_id"`
+	IP        types.String `tfsdk:"ip"`
+}
+
+type nbdModel struct {
+	Exports types.Map `tfsdk:"exports"`
+}
+
+var (
+	lastDiskTypes = map[string]attr.Type{"kind": types.StringType, "changed_bytes": types.Int64Type}
+	lastTypes     = map[string]attr.Type{
+		"kind": types.StringType, "started_at": types.StringType, "ended_at": types.StringType,
+		"changed_bytes": types.Int64Type, "log_file": types.StringType,
+		"disks": types.MapType{ElemType: types.ObjectType{AttrTypes: lastDiskTypes}},
+	}
+)
+
+func (m replicationModel) cutOver() bool { return m.Status.ValueString() == statusCutOver }
+
+// gated says whether tracking is switched on where it is off.
+func (m replicationModel) gated(s *services) bool {
+	if m.AutoCBT.IsNull() {
+		return s.autoCBT
+	}
+	return m.AutoCBT.ValueBool()
+}
+
+// exports are the NBD URIs by device key as they are written, nil without nbd
+// or where they are not known yet.
+func (m replicationModel) exports(ctx context.Context, diags *diag.Diagnostics) map[string]types.String {
+	if m.NBD.IsNull() || m.NBD.IsUnknown() {
+		return nil
+	}
+	var model nbdModel
+	diags.Append(m.NBD.As(ctx, &model, basetypes.ObjectAsOptions{})...)
+	if model.Exports.IsNull() || model.Exports.IsUnknown() {
+		return nil
+	}
+	exports := map[string]types.String{}
+	diags.Append(model.Exports.ElementsAs(ctx, &exports, false)...)
+	return exports
+}
+
+// previous are the change IDs that the next cycle may copy from: those of the
+// state, less those of disks whose export is another one now.
+func (m replicationModel) previous(ctx context.Context, state replicationModel, diags *diag.Diagnostics) map[int32]string {
+	ids := map[string]types.String{}
+	if !state.ChangeIDs.IsNull() && !state.ChangeIDs.IsUnknown() {
+		diags.Append(state.ChangeIDs.ElementsAs(ctx, &ids, false)...)
+	}
+	now, before := m.exports(ctx, diags), state.exports(ctx, diags)
+	previous := map[int32]string{}
+	for text, id := range ids {
+		key, err := parseKey(text)
+		if err != nil || now[text].ValueString() != before[text].ValueString() {
+			continue
+		}
+		previous[key] = id.ValueString()
+	}
+	return previous
+}
+
+// toCycle is strict: everything is known and was validated.
+func (m replicationModel) toCycle(
+	ctx context.Context, state replicationModel, moid string, s *services, diags *diag.Diagnostics,
+) *replication.Cycle {
+	cycle := &replication.Cycle{
+		Moid:              moid,
+		Username:          s.username,
+		Password:          s.password,
+		Program:           s.migratekitPath,
+		Env:               s.migratekitEnvironment,
+		CompressionMethod: m.CompressionMethod.ValueString(),
+		AutoCBT:           m.gated(s),
+		Previous:          m.previous(ctx, state, diags),
+		FailOnReset:       m.OnTrackingReset.ValueString() == onResetFail,
+		RemoveLeftovers:   m.OnLeftoverSnapshot.ValueString() == onLeftoverRemove,
+		LogDirectory:      s.logDirectory,
+	}
+	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString()) // validated
+	diags.Append(m.ExtraArgs.ElementsAs(ctx, &cycle.ExtraArgs, false)...)
+	if !m.OpenStack.IsNull() {
+		cycle.OpenStack = m.toOpenStack(ctx, diags)
+		return cycle
+	}
+	cycle.Exports = map[int32]nbd.URI{}
+	for text, export := range m.exports(ctx, diags) {
+		key, keyErr := parseKey(text)
+		uri, uriErr := nbd.ParseURI(export.ValueString())
+		if keyErr == nil && uriErr == nil { // validated
+			cycle.Exports[key] = uri
+		}
+	}
+	return cycle
+}
+
+func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnostics) *migratekit.OpenStack {
+	var model openStackModel
+	diags.Append(m.OpenStack.As(ctx, &model, basetypes.ObjectAsOptions{})...)
+	target := &migratekit.OpenStack{
+		AvailabilityZone:     model.AvailabilityZone.ValueString(),
+		VolumeType:           model.VolumeType.ValueString(),
+		DiskBusType:          model.DiskBusType.ValueString(),
+		OSType:               model.OSType.ValueString(),
+		EnableQemuGuestAgent: model.EnableQemuGuestAgent.ValueBoolPointer(),
+		Cutover:              m.Cutover.ValueBool(),
+		FlavorID:             model.FlavorID.ValueString(),
+		RunV2V:               model.RunV2V.ValueBoolPointer(),
+	}
+	diags.Append(model.SecurityGroupIDs.ElementsAs(ctx, &target.SecurityGroupIDs, false)...)
+	var mappings []networkMappingModel
+	diags.Append(model.NetworkMappings.ElementsAs(ctx, &mappings, false)...)
+	for _, mapping := range mappings {
+		target.NetworkMappings = append(target.NetworkMappings, migratekit.NetworkMapping{
+			MAC: mapping.MAC.ValueString(), NetworkID: mapping.NetworkID.ValueString(),
+			SubnetID: mapping.SubnetID.ValueString(), IP: mapping.IP.ValueString(),
+		})
+	}
+	return target
+}
+
+// setTracking takes what is true of tracking now.
+func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, diags *diag.Diagnostics) {
+	m.CBTEnabled = types.BoolValue(status.Enabled() && status.Initialized())
+	m.TrackingIntact = types.BoolValue(replication.Intact(m.previous(ctx, *m, diags), status))
+}
+
+// setPlanned says what the cycle will copy.
+func (m *replicationModel) setPlanned(ctx context.Context, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
+	planned := map[string]string{}
+	for key, disk := range replication.Plan(cycle, status) {
+		planned[formatKey(key)] = disk.String()
+	}
+	value, problems := types.MapValueFrom(ctx, types.StringType, planned)
+	diags.Append(problems...)
+	m.PlannedCycle = value
+}
+
+// fromResult takes what a cycle did. What was planned as true stays so, which
+// Terraform insists on; the next refresh says what is.
+func (m *replicationModel) fromResult(
+	ctx context.Context, result *replication.Result, end ending, state replicationModel, diags *diag.Diagnostics,
+) {
+	ids := map[string]string{}
+	for key, id := range result.ChangeIDs {
+		ids[formatKey(key)] = id
+	}
+	value, problems := types.MapValueFrom(ctx, types.StringType, ids)
+	diags.Append(problems...)
+	m.ChangeIDs = value
+	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
+	if m.LastCycle.IsNull() || result.Started {
+		m.LastCycle = lastCycle(result, diags)
+	}
+	switch {
+	case end == cycleInterrupted:
+		m.Status = types.StringValue(statusInterrupted)
+	case end == cycleFailed:
+		m.Status = types.StringValue(statusFailed)
+	case m.Cutover.ValueBool():
+		m.Status = types.StringValue(statusCutOver)
+	default:
+		m.Status = types.StringValue(statusReplicated)
+	}
+	if end == cycleDone {
+		m.Cycles = types.Int64Value(state.Cycles.ValueInt64() + 1)
+	}
+}
+
+func lastCycle(result *replication.Result, diags *diag.Diagnostics) types.Object {
+	if !result.Started {
+		return types.ObjectNull(lastTypes)
+	}
+	disks := map[string]attr.Value{}
+	for _, key := range slices.Sorted(maps.Keys(result.Disks)) {
+		disk, problems := types.ObjectValue(lastDiskTypes, map[string]attr.Value{
+			"kind":          types.StringValue(string(result.Disks[key].Kind)),
+			"changed_bytes": measured(result.Disks[key].ChangedBytes),
+		})
+		diags.Append(problems...)
+		disks[formatKey(key)] = disk
+	}
+	all, problems := types.MapValue(types.ObjectType{AttrTypes: lastDiskTypes}, disks)
+	diags.Append(problems...)
+	last, problems := types.ObjectValue(lastTypes, map[string]attr.Value{
+		"kind":          optional(string(result.Kind)),
+		"started_at":    types.StringValue(result.StartedAt.Format(time.RFC3339)),
+		"ended_at":      types.StringValue(result.EndedAt.Format(time.RFC3339)),
+		"changed_bytes": measured(result.ChangedBytes()),
+		"log_file":      types.StringValue(result.LogFile),
+		"disks":         all,
+	})
+	diags.Append(problems...)
+	return last
+}
+
+// measured is null for what could not be measured.
+func measured(bytes int64) types.Int64 {
+	if bytes < 0 {
+		return types.Int64Null()
+	}
+	return types.Int64Value(bytes)
+}
+
+func formatKey(key int32) string { return strconv.FormatInt(int64(key), 10) }

@@ -1,0 +1,165 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+)
+
+// ModifyPlan implements resource.ResourceWithModifyPlan: it decides whether a
+// cycle will run, says what it will copy, and refuses what cannot work.
+func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return // destroy
+	}
+	var config, plan replicationModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	var state *replicationModel
+	if !req.State.Raw.IsNull() {
+		state = &replicationModel{}
+		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
+	}
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if state != nil && state.Cutover.ValueBool() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
+		resp.Diagnostics.AddAttributeError(path.Root("cutover"), "Invalid cutover",
+			"A cutover cannot be taken back: the source was, or was about to be, shut down. Set cutover to true again, or remove the resource to stop managing the virtual machine.")
+		return
+	}
+	runs := state == nil || plan.runs(ctx, *state, &resp.Diagnostics)
+	if !runs {
+		plan.keepResults(*state, r.services)
+	} else if state != nil {
+		plan.openResults(r.services)
+	}
+	if r.services != nil && r.services.known {
+		r.look(ctx, config, &plan, state, runs, resp)
+	}
+	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
+}
+
+// look asks vCenter, where there is anything to ask.
+func (r *replicationResource) look(
+	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, resp *resource.ModifyPlanResponse,
+) {
+	var names *vmNames
+	if state != nil {
+		names = &state.vmNames
+		if !runs && (state.cutOver() || settledNames(config.vmNames, state.vmNames)) {
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	status := r.services.planned(ctx, config.vmNames, names, resp)
+	if status == nil || !runs || resp.Diagnostics.HasError() || plan.NBD.IsUnknown() || plan.OpenStack.IsUnknown() {
+		return
+	}
+	prior := replicationModel{}
+	if state != nil && len(resp.RequiresReplace) == 0 {
+		prior = *state
+	}
+	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.services, &resp.Diagnostics)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	preflight(config.at(), cycle, status, &resp.Diagnostics)
+	if state == nil || len(resp.RequiresReplace) == 0 {
+		plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
+	}
+	explain(cycle, status, &resp.Diagnostics)
+}
+
+// runs says whether an update is another cycle: by triggers, because the last
+// one did not end well, because tracking was lost, because the target grew, or
+// for the cutover.
+func (m replicationModel) runs(ctx context.Context, state replicationModel, diags *diag.Diagnostics) bool {
+	if state.cutOver() {
+		return false
+	}
+	now, before := m.exports(ctx, diags), state.exports(ctx, diags)
+	moved := m.NBD.IsUnknown() || (len(before) > 0 && len(now) == 0 && !m.NBD.IsNull())
+	for key, export := range now {
+		moved = moved || !export.Equal(before[key])
+	}
+	return moved || state.Status.ValueString() != statusReplicated || !m.Triggers.Equal(state.Triggers) ||
+		!state.TrackingIntact.ValueBool() || !m.Cutover.Equal(state.Cutover)
+}
+
+// keepResults is for an update without a cycle.
+func (m *replicationModel) keepResults(state replicationModel, s *services) {
+	m.Status, m.ChangeIDs, m.LastCycle = state.Status, state.ChangeIDs, state.LastCycle
+	m.Cycles, m.PlannedCycle, m.TrackingIntact = state.Cycles, state.PlannedCycle, state.TrackingIntact
+	if state.cutOver() || s == nil || !s.known || !m.gated(s) {
+		m.CBTEnabled = state.CBTEnabled
+	}
+}
+
+// openResults is for an update with a cycle.
+func (m *replicationModel) openResults(s *services) {
+	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
+	m.ChangeIDs = types.MapUnknown(types.StringType)
+	m.LastCycle = types.ObjectUnknown(lastTypes)
+	m.PlannedCycle = types.MapUnknown(types.StringType)
+	if s != nil && s.known && !m.gated(s) {
+		m.CBTEnabled = types.BoolUnknown()
+	}
+}
+
+func settledNames(config, state vmNames) bool { return cbtModel{vmNames: config}.settled(state) }
+
+// preflight refuses what would fail only after the VM was touched.
+func preflight(at path.Path, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
+	if _, err := migratekit.FindProgram(cycle.Program); err != nil {
+		diags.Append(programDiagnostic(cycle.Program, err))
+	}
+	if cycle.OpenStack != nil {
+		if missing := migratekit.MissingOpenStack(cycle.Env); len(missing) > 0 {
+			diags.Append(environmentDiagnostic(missing))
+		}
+	}
+	if problems := replication.Problems(cycle, status); len(problems) > 0 {
+		diags.Append(impossibleDiagnostic(cycle.OpenStack == nil, problems))
+	}
+	if !cycle.AutoCBT {
+		return
+	}
+	if reasons := status.Blockers(false); len(reasons) > 0 {
+		diags.Append(gateDiagnostic(at, &replication.GateError{
+			Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons},
+		}))
+	}
+}
+
+// explain says what the practitioner would not expect of the cycle.
+func explain(cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
+	if lost := replication.Lost(replication.Plan(cycle, status), status); len(lost) > 0 {
+		err := &replication.TrackingResetError{Path: status.VM.Path, Disks: lost}
+		if cycle.FailOnReset {
+			diags.Append(trackingResetDiagnostic(err))
+		} else {
+			diags.AddAttributeWarning(path.Root("planned_cycle"), "Full Copy Where Increments Were Running",
+				fmt.Sprintf("Change tracking of %q started anew since the last cycle, so the next copy is full:\n  - %s\n\nTo fail in place of copying everything, set on_tracking_reset to \"fail\".",
+					status.VM.Path, strings.Join(lost, "\n  - ")))
+		}
+	}
+	if !cycle.AutoCBT {
+		diags.AddAttributeWarning(path.Root("auto_cbt"), warningSummary(replication.TextUnchecked), replication.TextUnchecked+
+			". Where tracking is off, migratekit fails, or copies everything each time.")
+	}
+	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
+		diags.AddAttributeWarning(path.Root("cutover"), "Source Will Be Shut Down",
+			fmt.Sprintf("This apply shuts %q down, copies what is left and boots the new server. It cannot be taken back.", status.VM.Path))
+	}
+}

@@ -1,0 +1,97 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+)
+
+// ownFlags are the arguments that the provider sets itself.
+var ownFlags = []string{
+	"--vmware-endpoint", "--vmware-username", "--vmware-password", "--vmware-path", "--compression-method",
+	"--availability-zone", "--volume-type", "--disk-bus-type", "--os-type", "--enable-qemu-guest-agent",
+	"--flavor", "--network-mapping", "--security-groups", "--run-v2v",
+	"--nbd-export-name", "--nbd-targets", "--job-id",
+}
+
+// validate checks what one attribute alone does not show.
+func (m replicationModel) validate(ctx context.Context, diags *diag.Diagnostics) {
+	m.validateExports(ctx, diags)
+	m.validateExtraArgs(ctx, diags)
+	if m.Cutover.ValueBool() {
+		m.validateCutover(ctx, diags)
+	}
+}
+
+// validateExports: migratekit knows one port.
+func (m replicationModel) validateExports(ctx context.Context, diags *diag.Diagnostics) {
+	ports := map[string][]string{}
+	for key, export := range m.exports(ctx, diags) {
+		if uri, err := nbd.ParseURI(export.ValueString()); err == nil && !export.IsUnknown() {
+			ports[uri.Port] = append(ports[uri.Port], key)
+		}
+	}
+	if len(ports) < 2 {
+		return
+	}
+	var each []string
+	for port, keys := range ports {
+		slices.Sort(keys)
+		each = append(each, fmt.Sprintf("%s (%s)", port, strings.Join(keys, ", ")))
+	}
+	slices.Sort(each)
+	diags.AddAttributeError(path.Root("nbd").AtName("exports"), "Invalid nbd.exports",
+		"The exports have different ports: "+strings.Join(each, "; ")+". migratekit connects to one port of 127.0.0.1 only. Let one server, or one tunnel, carry all exports of a virtual machine.")
+}
+
+func (m replicationModel) validateExtraArgs(ctx context.Context, diags *diag.Diagnostics) {
+	if m.ExtraArgs.IsNull() || m.ExtraArgs.IsUnknown() {
+		return
+	}
+	var args []types.String
+	diags.Append(m.ExtraArgs.ElementsAs(ctx, &args, false)...)
+	for i, arg := range args {
+		flag, _, _ := strings.Cut(arg.ValueString(), "=")
+		if slices.Contains(ownFlags, flag) {
+			diags.AddAttributeError(path.Root("extra_args").AtListIndex(i), "Invalid extra_args",
+				fmt.Sprintf("%q is set by the provider itself. Use the attribute for it in place of extra_args.", flag))
+		}
+	}
+}
+
+func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagnostics) {
+	at := path.Root("cutover")
+	if m.OpenStack.IsUnknown() {
+		return
+	}
+	if m.OpenStack.IsNull() {
+		diags.AddAttributeError(at, "Invalid cutover", "A cutover is possible with openstack only. For nbd, stop the source and run a last cycle by triggers.")
+		return
+	}
+	var model openStackModel
+	diags.Append(m.OpenStack.As(ctx, &model, basetypes.ObjectAsOptions{})...)
+	if diags.HasError() {
+		return
+	}
+	var missing []string
+	if model.AvailabilityZone.IsNull() {
+		missing = append(missing, "openstack.availability_zone")
+	}
+	if model.FlavorID.IsNull() {
+		missing = append(missing, "openstack.flavor_id")
+	}
+	if model.NetworkMappings.IsNull() || (!model.NetworkMappings.IsUnknown() && len(model.NetworkMappings.Elements()) == 0) {
+		missing = append(missing, "openstack.network_mappings")
+	}
+	if len(missing) > 0 {
+		diags.AddAttributeError(at, "Invalid cutover", "A cutover boots the new server, for which it needs also: "+strings.Join(missing, ", ")+".")
+	}
+}
