@@ -125,7 +125,7 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, names0(state), resp)
+	status := r.services.planned(ctx, config.vmNames, names0(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
@@ -174,6 +174,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateFound, encodeFound(found))...)
 	plan.fromStatus(status, &resp.Diagnostics)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
@@ -205,6 +206,7 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.refresh(status.VM)
 	state.setStatus(status, &resp.Diagnostics)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -233,6 +235,7 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	plan.fromStatus(status, &resp.Diagnostics)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }

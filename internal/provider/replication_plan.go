@@ -38,20 +38,20 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 		return
 	}
 	runs := state == nil || plan.runs(ctx, *state, &resp.Diagnostics)
-	if !runs {
-		plan.keepResults(*state, r.services)
-	} else if state != nil {
+	if runs {
 		plan.openResults(r.services)
+	} else {
+		plan.keepResults(*state, r.services)
 	}
 	if r.services != nil && r.services.known {
-		r.look(ctx, config, &plan, state, runs, resp)
+		r.look(ctx, config, &plan, state, runs, req.Private, resp)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
-// look asks vCenter, where there is anything to ask.
+// look judges the VM as it was read, where there is anything to judge.
 func (r *replicationResource) look(
-	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, resp *resource.ModifyPlanResponse,
+	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, seen private, resp *resource.ModifyPlanResponse,
 ) {
 	var names *vmNames
 	if state != nil {
@@ -62,7 +62,7 @@ func (r *replicationResource) look(
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, names, resp)
+	status := r.services.planned(ctx, config.vmNames, names, seen, resp)
 	if status == nil || !runs || resp.Diagnostics.HasError() || plan.NBD.IsUnknown() || plan.OpenStack.IsUnknown() {
 		return
 	}
@@ -106,7 +106,7 @@ func (m *replicationModel) keepResults(state replicationModel, s *services) {
 	}
 }
 
-// openResults is for an update with a cycle.
+// openResults is for a cycle.
 func (m *replicationModel) openResults(s *services) {
 	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
 	m.ChangeIDs = types.MapUnknown(types.StringType)
@@ -135,7 +135,9 @@ func preflight(at path.Path, cycle *replication.Cycle, status *cbt.Status, diags
 	if !cycle.AutoCBT {
 		return
 	}
-	if reasons := status.Blockers(false); len(reasons) > 0 {
+	// Snapshots are left to the apply: a vma_cbt that is applied first may allow
+	// them.
+	if reasons := status.Blockers(true); len(reasons) > 0 {
 		diags.Append(gateDiagnostic(at, &replication.GateError{
 			Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons},
 		}))

@@ -77,7 +77,7 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
-	if r.cycle(ctx, at, &plan, replicationModel{Cycles: types.Int64Value(0)}, found, &resp.Diagnostics) != cycleFailed {
+	if r.cycle(ctx, at, &plan, replicationModel{Cycles: types.Int64Value(0)}, found, resp.Private, &resp.Diagnostics) != cycleFailed {
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
 	}
 }
@@ -104,6 +104,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	}
 	state.refresh(status.VM)
 	state.setTracking(ctx, status, &resp.Diagnostics)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -130,10 +131,14 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 		return
 	}
 	if plan.Status.IsUnknown() {
-		r.cycle(ctx, path.Root("id"), &plan, state, status, &resp.Diagnostics)
-	} else if _, err := r.services.manager.Ensure(ctx, status.VM.Moid, cbt.Options{}); err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
-		return
+		r.cycle(ctx, path.Root("id"), &plan, state, status, resp.Private, &resp.Diagnostics)
+	} else {
+		ensured, err := r.services.manager.Ensure(ctx, status.VM.Moid, cbt.Options{})
+		if err != nil {
+			resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
+			return
+		}
+		resp.Diagnostics.Append(remember(ctx, resp.Private, ensured.VM)...)
 	}
 	plan.fillUnknown(status.VM)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
@@ -156,7 +161,8 @@ const (
 // cycle runs one cycle and completes the plan to what is true afterwards, also
 // where it failed: the change IDs that still hold stay.
 func (r *replicationResource) cycle(
-	ctx context.Context, at path.Path, plan *replicationModel, state replicationModel, status *cbt.Status, diags *diag.Diagnostics,
+	ctx context.Context, at path.Path, plan *replicationModel, state replicationModel, status *cbt.Status,
+	seen private, diags *diag.Diagnostics,
 ) ending {
 	plan.fillUnknown(status.VM)
 	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.services, diags)
@@ -167,6 +173,9 @@ func (r *replicationResource) cycle(
 		plan.setPlanned(ctx, cycle, status, diags)
 	}
 	result, err := r.services.runner.Run(ctx, cycle)
+	if result.Status != nil {
+		diags.Append(remember(ctx, seen, result.Status.VM)...)
+	}
 	for _, warning := range result.Warnings {
 		diags.AddAttributeWarning(at, warningSummary(warning), warning)
 	}

@@ -28,12 +28,12 @@ func (s *services) current(ctx context.Context, names vmNames) (*cbt.Status, err
 	return s.manager.Find(ctx, vsphere.Name{InstanceUUID: id})
 }
 
-// planned reads the VM that a plan is about: that of the configuration for a
-// resource to create, that of the state for one to update. Where the
-// configuration now names another VM it asks for a replacement; where it names
-// none any more, it says where the VM went.
+// planned gives the VM that a plan is about: that of the configuration for a
+// resource to create, that of the state, as it was read last, for one to
+// update. Where the configuration now names another VM it asks for a
+// replacement; where it names none any more, it says where the VM went.
 func (s *services) planned(
-	ctx context.Context, config vmNames, state *vmNames, resp *resource.ModifyPlanResponse,
+	ctx context.Context, config vmNames, state *vmNames, seen private, resp *resource.ModifyPlanResponse,
 ) *cbt.Status {
 	name, at, ok := config.name()
 	if state == nil {
@@ -47,10 +47,13 @@ func (s *services) planned(
 		}
 		return status
 	}
-	status, err := s.current(ctx, *state)
-	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
-		return nil
+	status := recall(ctx, seen, state.ID.ValueString())
+	if status == nil {
+		var err error
+		if status, err = s.current(ctx, *state); err != nil {
+			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+			return nil
+		}
 	}
 	if !ok || names(name, status.VM) {
 		return status

@@ -47,6 +47,9 @@ type Cycle struct {
 
 // Result is what a cycle did.
 type Result struct {
+	// Status is the VM as it was before migratekit was started, nil where the
+	// cycle did not get that far.
+	Status *cbt.Status
 	// Started is false where migratekit was not started.
 	Started bool
 	// ChangeIDs are what the next cycle copies from, by device key: those of

@@ -51,6 +51,7 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	if status, err = r.gate(ctx, cycle, status, result); err != nil {
 		return result, err
 	}
+	result.Status = status
 	if err := refuseReset(cycle, status); err != nil {
 		return result, err
 	}

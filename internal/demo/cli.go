@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/hc-install/product"
+	"github.com/hashicorp/hc-install/releases"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+//go:embed main.tf
+var configuration []byte
+
+// cli runs a real Terraform, or OpenTofu, on the provider that was just built.
+type cli struct {
+	program, dir string
+	env          []string
+}
+
+func newCLI(ctx context.Context, dir string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
+	program, err := find(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	bin := filepath.Join(dir, "bin")
+	fmt.Println("Building the provider …")
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".") //nolint:gosec // our own tool
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("build the provider: %w", err)
+	}
+	migratekit, err := migratekittest.Install(bin)
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, "terraformrc")
+	overrides := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", bin)
+	variables, err := json.Marshal(map[string]any{"exports": exports})
+	if err != nil {
+		return nil, err
+	}
+	work := filepath.Join(dir, "work")
+	if err := errors.Join(
+		os.Mkdir(work, 0o700),
+		os.WriteFile(config, []byte(overrides), 0o600),
+		os.WriteFile(filepath.Join(work, "main.tf"), configuration, 0o600),
+		os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600),
+	); err != nil {
+		return nil, err
+	}
+	c := &cli{program: program, dir: work, env: append(os.Environ(),
+		"TF_CLI_CONFIG_FILE="+config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"VSPHERE_SERVER="+vcenter.URL.Host, "VSPHERE_USER="+vspheretest.Username,
+		"VSPHERE_PASSWORD="+vspheretest.Password, "VSPHERE_THUMBPRINT="+vcenter.Thumbprint(),
+		"VMA_MIGRATEKIT_PATH="+migratekit,
+	)}
+	fmt.Printf("The embedded vCenter listens on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL)
+	return c, nil
+}
+
+// find takes terraform or tofu from PATH, else fetches Terraform.
+func find(ctx context.Context, dir string) (string, error) {
+	for _, name := range []string{"terraform", "tofu"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	fmt.Println("Fetching Terraform …")
+	install := &releases.LatestVersion{Product: product.Terraform, InstallDir: dir}
+	path, err := install.Install(ctx)
+	if err != nil {
+		return "", fmt.Errorf("there is no terraform and no tofu in PATH, and Terraform cannot be fetched: %w", err)
+	}
+	return path, nil
+}
+
+// run shows a command and its output, and fails unless it exits with want.
+func (c *cli) run(ctx context.Context, want int, args ...string) (string, error) {
+	fmt.Printf("\n$ %s %s\n", filepath.Base(c.program), strings.Join(args, " "))
+	var output bytes.Buffer
+	err := c.quietly(ctx, io.MultiWriter(os.Stdout, &output), args...)
+	fmt.Println()
+	var exit *exec.ExitError
+	switch {
+	case err == nil && want == 0:
+		return output.String(), nil
+	case errors.As(err, &exit) && exit.ExitCode() == want:
+		return output.String(), nil
+	case err == nil:
+		return "", fmt.Errorf("%s exited with 0, not %d", args[0], want)
+	}
+	return "", err
+}
+
+func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) error {
+	command := exec.CommandContext(ctx, c.program, args...) //nolint:gosec // our own tool
+	command.Dir, command.Env = c.dir, c.env
+	command.Stdout, command.Stderr = output, os.Stderr
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	return command.Run()
+}
+
+// last is what the state says of the last cycle.
+type last struct {
+	Kind         string `json:"kind"`
+	ChangedBytes int64  `json:"changed_bytes"`
+}
+
+func (c *cli) lastCycle(ctx context.Context) (*last, error) {
+	var output bytes.Buffer
+	if err := c.quietly(ctx, &output, "output", "-json"); err != nil {
+		return nil, err
+	}
+	var values map[string]struct {
+		Value json.RawMessage `json:"value"`
+	}
+	if err := json.Unmarshal(output.Bytes(), &values); err != nil {
+		return nil, err
+	}
+	raw, ok := values["last_cycle"]
+	if !ok {
+		return nil, nil //nolint:nilnil // no cycle yet is no error
+	}
+	var l *last
+	return l, json.Unmarshal(raw.Value, &l)
+}

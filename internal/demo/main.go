@@ -1,0 +1,103 @@
+// Command demo shows the provider at work on one machine, without a vCenter:
+// it builds the provider, starts the embedded vCenter and NBD exports, and runs
+// real terraform commands. It leaves nothing behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+func main() {
+	if migratekittest.Called() {
+		os.Exit(migratekittest.Main())
+	}
+	log.SetOutput(io.Discard) // the simulator's own chatter
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// stage is what the demo plays on.
+type stage struct {
+	vcenter *vspheretest.VCenter
+	web     *vspheretest.Machine
+	nbd     *nbdtest.Server
+	cli     *cli
+	acts    []act
+}
+
+// act is one line of the closing table.
+type act struct {
+	what, result string
+	took         time.Duration
+}
+
+const (
+	gib      = 1 << 30
+	firstKey = 2000
+)
+
+func run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "vma-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	vcenter, err := vspheretest.Start()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, vcenter.Close()) }()
+	s := &stage{vcenter: vcenter}
+	if err := s.furnish(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.nbd.Close()) }()
+	if s.cli, err = newCLI(ctx, dir, vcenter, map[string]string{
+		"2000": s.nbd.URI("web01-0"), "2001": s.nbd.URI("web01-1"),
+	}); err != nil {
+		return err
+	}
+	if err := s.play(ctx); err != nil {
+		return err
+	}
+	s.summary()
+	return nil
+}
+
+// furnish makes three VMs of different kinds, and a place to copy one to.
+func (s *stage) furnish() (err error) {
+	s.web, err = s.vcenter.AddVM(vspheretest.Spec{
+		Path: "/DC0/vm/prod/web01", Disks: []vspheretest.Disk{{Size: 20 * gib}, {Size: 40 * gib}},
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = s.vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/prod/db01", Off: true}); err != nil {
+		return err
+	}
+	if _, err = s.vcenter.AddVM(vspheretest.Spec{
+		Path: "/DC0/vm/prod/legacy01", Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}},
+	}); err != nil {
+		return err
+	}
+	s.nbd, err = nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{
+		"web01-0": {Size: 20 * gib}, "web01-1": {Size: 40 * gib},
+	})
+	return err
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+)
+
+// play runs the acts one after another.
+func (s *stage) play(ctx context.Context) error {
+	apply := func(cycle string) func(context.Context) (string, error) {
+		return func(ctx context.Context) (string, error) {
+			if _, err := s.cli.run(ctx, 0, "apply", "-auto-approve", "-no-color", "-var", "cycle="+cycle); err != nil {
+				return "", err
+			}
+			return s.outcome(ctx)
+		}
+	}
+	acts := []struct {
+		title string
+		run   func(context.Context) (string, error)
+	}{
+		{"Switch change tracking on for three virtual machines", apply("0")},
+		{"Show what is", func(ctx context.Context) (string, error) {
+			_, err := s.cli.run(ctx, 0, "output", "-raw", "status")
+			return "status table", err
+		}},
+		{"Run the first cycle of web01: it is full", apply("1")},
+		{"Somebody switches tracking of web01 off in vCenter, behind Terraform's back", func(context.Context) (string, error) {
+			s.web.SetTracking(false)
+			return "done in vCenter", nil
+		}},
+		{"A plan shows the drift (exit status 2), as a CI job would see it", func(ctx context.Context) (string, error) {
+			_, err := s.cli.run(ctx, 2, "plan", "-no-color", "-detailed-exitcode", "-var", "cycle=1")
+			return "drift found", err
+		}},
+		{"The apply repairs it; what was copied before is worthless, so this copy is full", apply("1")},
+		{"The guest writes 5 MiB; the next cycle copies these and no more", func(ctx context.Context) (string, error) {
+			s.web.Write(firstKey, 1<<30, 4<<20)
+			s.web.Write(firstKey+1, 39<<30, 1<<20)
+			return apply("2")(ctx)
+		}},
+		{"Destroy: the provider lets go, and touches neither side", func(ctx context.Context) (string, error) {
+			_, err := s.cli.run(ctx, 0, "destroy", "-auto-approve", "-no-color", "-var", "cycle=2")
+			return fmt.Sprintf("%d sessions left on vCenter, snapshots left on web01: %d", s.vcenter.Sessions(), len(s.web.Snapshots())), err
+		}},
+	}
+	for i, a := range acts {
+		fmt.Printf("\n=== %d. %s\n", i+1, a.title)
+		started := time.Now()
+		result, err := a.run(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.title, err)
+		}
+		s.acts = append(s.acts, act{what: a.title, result: result, took: time.Since(started)})
+	}
+	return nil
+}
+
+// outcome says what the last apply left, read from Terraform's own output.
+func (s *stage) outcome(ctx context.Context) (string, error) {
+	last, err := s.cli.lastCycle(ctx)
+	if err != nil {
+		return "", err
+	}
+	enabled, _ := s.web.Tracking()
+	if last == nil {
+		return fmt.Sprintf("tracking of web01 is on: %t", enabled), nil
+	}
+	return fmt.Sprintf("tracking of web01 is on: %t; last cycle %s, %d MiB to copy", enabled, last.Kind, last.ChangedBytes>>20), nil
+}
+
+func (s *stage) summary() {
+	fmt.Print("\n=== What happened\n\n")
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for i, a := range s.acts {
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%.1f s\n", i+1, a.what, a.result, a.took.Seconds())
+	}
+	_ = w.Flush()
+}

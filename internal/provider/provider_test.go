@@ -1,0 +1,138 @@
+package provider_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/provider"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// TestMain lets the test binary be migratekit under that name, and keeps the
+// environment of whoever runs the tests out of them.
+func TestMain(m *testing.M) {
+	if migratekittest.Called() {
+		os.Exit(migratekittest.Main())
+	}
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		for _, prefix := range []string{"VSPHERE_", "VMA_", "OS_", "TF_LOG"} {
+			if strings.HasPrefix(name, prefix) {
+				_ = os.Unsetenv(name)
+			}
+		}
+	}
+	_ = os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
+	_ = os.Setenv("CHECKPOINT_DISABLE", "1")
+	os.Exit(m.Run())
+}
+
+// estate is an embedded vCenter, a stand-in for migratekit and a place for its
+// logs, for one test.
+type estate struct {
+	*vspheretest.VCenter
+	dir        string
+	migratekit string
+	env        map[string]string // for migratekit
+}
+
+func newEstate(t *testing.T, options ...vspheretest.Option) *estate {
+	t.Helper()
+	vcenter, err := vspheretest.Start(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	program, err := migratekittest.Install(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &estate{VCenter: vcenter, dir: dir, migratekit: program, env: map[string]string{
+		migratekittest.Record:  filepath.Join(dir, "runs"),
+		migratekittest.Volumes: dir,
+		"OS_AUTH_URL":          "http://127.0.0.1:5000/v3",
+		"OS_USERNAME":          "migrator",
+		"OS_PASSWORD":          "0penstack-secret",
+		"OS_PROJECT_ID":        "p1",
+	}}
+	t.Cleanup(func() {
+		if err := vcenter.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// factories serve a provider in this process, closed at the end of the test.
+func (e *estate) factories(t *testing.T) map[string]func() (tfprotov6.ProviderServer, error) {
+	t.Helper()
+	return map[string]func() (tfprotov6.ProviderServer, error){
+		"vma": func() (tfprotov6.ProviderServer, error) {
+			p := provider.New("test")
+			t.Cleanup(func() {
+				if err := p.Close(context.Background()); err != nil {
+					t.Error(err)
+				}
+			})
+			return providerserver.NewProtocol6WithError(p)()
+		},
+	}
+}
+
+// provider is the provider block.
+func (e *estate) provider(extra ...string) string {
+	var env strings.Builder
+	for name, value := range e.env {
+		fmt.Fprintf(&env, "    %s = %q\n", name, value)
+	}
+	return fmt.Sprintf(`
+provider "vma" {
+  vcenter         = %q
+  username        = %q
+  password        = %q
+  thumbprint      = %q
+  migratekit_path = %q
+  log_directory   = %q
+  migratekit_environment = {
+%s  }
+  %s
+}
+`, e.URL.Host, vspheretest.Username, vspheretest.Password, e.Thumbprint(), e.migratekit,
+		filepath.Join(e.dir, "logs"), env.String(), strings.Join(extra, "\n  "))
+}
+
+func (e *estate) addVM(t *testing.T, spec vspheretest.Spec) *vspheretest.Machine {
+	t.Helper()
+	vm, err := e.AddVM(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return vm
+}
+
+// runs are the runs of migratekit so far.
+func (e *estate) runs(t *testing.T) []migratekittest.Invocation {
+	t.Helper()
+	runs, err := migratekittest.Invocations(e.env[migratekittest.Record])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return runs
+}
+
+// must fails the test on an error of something that others do to a VM.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
