@@ -36,7 +36,7 @@ func newCLI(ctx context.Context, dir string, vcenter *vspheretest.VCenter, expor
 	}
 	bin := filepath.Join(dir, "bin")
 	fmt.Println("Building the provider …")
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".") //nolint:gosec // our own tool
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
 		return nil, fmt.Errorf("build the provider: %w", err)
@@ -87,25 +87,24 @@ func find(ctx context.Context, dir string) (string, error) {
 }
 
 // run shows a command and its output, and fails unless it exits with want.
-func (c *cli) run(ctx context.Context, want int, args ...string) (string, error) {
+func (c *cli) run(ctx context.Context, want int, args ...string) error {
 	fmt.Printf("\n$ %s %s\n", filepath.Base(c.program), strings.Join(args, " "))
-	var output bytes.Buffer
-	err := c.quietly(ctx, io.MultiWriter(os.Stdout, &output), args...)
+	err := c.quietly(ctx, os.Stdout, args...)
 	fmt.Println()
 	var exit *exec.ExitError
 	switch {
 	case err == nil && want == 0:
-		return output.String(), nil
+		return nil
 	case errors.As(err, &exit) && exit.ExitCode() == want:
-		return output.String(), nil
+		return nil
 	case err == nil:
-		return "", fmt.Errorf("%s exited with 0, not %d", args[0], want)
+		return fmt.Errorf("%s exited with 0, not %d", args[0], want)
 	}
-	return "", err
+	return err
 }
 
 func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) error {
-	command := exec.CommandContext(ctx, c.program, args...) //nolint:gosec // our own tool
+	command := exec.CommandContext(ctx, c.program, args...)
 	command.Dir, command.Env = c.dir, c.env
 	command.Stdout, command.Stderr = output, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }

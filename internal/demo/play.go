@@ -12,7 +12,7 @@ import (
 func (s *stage) play(ctx context.Context) error {
 	apply := func(cycle string) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
-			if _, err := s.cli.run(ctx, 0, "apply", "-auto-approve", "-no-color", "-var", "cycle="+cycle); err != nil {
+			if err := s.cli.run(ctx, 0, "apply", "-auto-approve", "-no-color", "-var", "cycle="+cycle); err != nil {
 				return "", err
 			}
 			return s.outcome(ctx)
@@ -24,7 +24,7 @@ func (s *stage) play(ctx context.Context) error {
 	}{
 		{"Switch change tracking on for three virtual machines", apply("0")},
 		{"Show what is", func(ctx context.Context) (string, error) {
-			_, err := s.cli.run(ctx, 0, "output", "-raw", "status")
+			err := s.cli.run(ctx, 0, "output", "-raw", "status")
 			return "status table", err
 		}},
 		{"Run the first cycle of web01: it is full", apply("1")},
@@ -33,7 +33,7 @@ func (s *stage) play(ctx context.Context) error {
 			return "done in vCenter", nil
 		}},
 		{"A plan shows the drift (exit status 2), as a CI job would see it", func(ctx context.Context) (string, error) {
-			_, err := s.cli.run(ctx, 2, "plan", "-no-color", "-detailed-exitcode", "-var", "cycle=1")
+			err := s.cli.run(ctx, 2, "plan", "-no-color", "-detailed-exitcode", "-var", "cycle=1")
 			return "drift found", err
 		}},
 		{"The apply repairs it; what was copied before is worthless, so this copy is full", apply("1")},
@@ -43,7 +43,7 @@ func (s *stage) play(ctx context.Context) error {
 			return apply("2")(ctx)
 		}},
 		{"Destroy: the provider lets go, and touches neither side", func(ctx context.Context) (string, error) {
-			_, err := s.cli.run(ctx, 0, "destroy", "-auto-approve", "-no-color", "-var", "cycle=2")
+			err := s.cli.run(ctx, 0, "destroy", "-auto-approve", "-no-color", "-var", "cycle=2")
 			return fmt.Sprintf("%d sessions left on vCenter, snapshots left on web01: %d", s.vcenter.Sessions(), len(s.web.Snapshots())), err
 		}},
 	}

@@ -1,6 +1,7 @@
 package migratekit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,12 +9,15 @@ import (
 	"strings"
 )
 
+// ErrNotInstalled says that there is no such program to run.
+var ErrNotInstalled = errors.New("migratekit is not installed")
+
 // FindProgram gives the path of the executable: name where it has a slash in
-// it, else what PATH has under it. The error says what is missing.
+// it, else what PATH has under it. The error is ErrNotInstalled.
 func FindProgram(name string) (string, error) {
 	path, err := exec.LookPath(name)
 	if err != nil {
-		return "", fmt.Errorf("find migratekit: %w", err)
+		return "", fmt.Errorf("%w: %w", ErrNotInstalled, err)
 	}
 	return path, nil
 }

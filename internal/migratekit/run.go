@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,9 +107,7 @@ func supervise(ctx context.Context, job Job, options Options, temporary string, 
 
 func child(ctx context.Context, job Job, options Options, temporary string, output *os.File) error {
 	env := map[string]string{"TMPDIR": temporary}
-	for name, value := range job.Env {
-		env[name] = value
-	}
+	maps.Copy(env, job.Env)
 	cmd := exec.CommandContext(ctx, job.Program, job.Args...) //nolint:gosec // running this program is what the package is for
 	cmd.Env = environ(env)
 	cmd.Stdout, cmd.Stderr = output, output

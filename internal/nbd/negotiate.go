@@ -129,7 +129,7 @@ var errUnsupported = errors.New("option not supported")
 
 func askInfo(conn io.ReadWriter, name string) (Export, error) {
 	var data bytes.Buffer
-	_ = binary.Write(&data, binary.BigEndian, uint32(len(name)))
+	_ = binary.Write(&data, binary.BigEndian, uint32(len(name))) //nolint:gosec // a name of an export is short
 	data.WriteString(name)
 	_ = binary.Write(&data, binary.BigEndian, uint16(0)) // no further information is asked for
 	if err := writeOption(conn, optInfo, data.Bytes()); err != nil {
@@ -218,7 +218,7 @@ func writeOption(conn io.Writer, option uint32, data []byte) error {
 	_ = binary.Write(&b, binary.BigEndian, struct {
 		Magic          uint64
 		Option, Length uint32
-	}{optionMagic, option, uint32(len(data))})
+	}{optionMagic, option, uint32(len(data))}) //nolint:gosec // as above
 	b.Write(data)
 	_, err := conn.Write(b.Bytes())
 	return err

@@ -18,9 +18,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-var (
-	_ provider.Provider = (*Provider)(nil)
-)
+var _ provider.Provider = (*Provider)(nil)
 
 // Provider is one provider process.
 type Provider struct {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -42,7 +42,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 			sentence(leftover)+" migratekit would stop there and ask. Remove the snapshot if no other run of migratekit is under way, or set on_leftover_snapshot to \"remove\".")
 	case errors.As(err, &run):
 		return runDiagnostic(at, vm, result, run, first)
-	case errors.Is(err, exec.ErrNotFound):
+	case errors.Is(err, migratekit.ErrNotInstalled):
 		return programDiagnostic("migratekit", err)
 	}
 	return vmDiagnostic("Replicate Virtual Machine", at, err)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
@@ -56,9 +57,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		MarkdownDescription: "How long migratekit may take to end after an interrupt before it is killed: it has a snapshot to remove. Default `5m`.",
 		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{durationValidator{}},
 	}
-	for name, attribute := range replicationResults() {
-		attributes[name] = attribute
-	}
+	maps.Copy(attributes, replicationResults())
 	attributes["timeouts"] = timeouts.Attributes(ctx, timeouts.Opts{
 		Create: true, Read: true, Update: true,
 		CreateDescription: "How long the first cycle may take, such as `48h`. Default `24h`.",

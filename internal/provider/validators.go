@@ -45,7 +45,9 @@ type serverValidator struct{}
 func (serverValidator) Description(context.Context) string {
 	return "value must be a host, a host:port or an https URL"
 }
+
 func (v serverValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
 func (serverValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if value, ok := known(req); ok {
 		if _, err := vsphere.ParseServer(value); err != nil {
@@ -64,9 +66,11 @@ type thumbprintValidator struct{}
 func (thumbprintValidator) Description(context.Context) string {
 	return "value must be a SHA-256 fingerprint in hex"
 }
+
 func (v thumbprintValidator) MarkdownDescription(ctx context.Context) string {
 	return v.Description(ctx)
 }
+
 func (thumbprintValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if value, ok := known(req); ok {
 		if _, err := vsphere.ParseThumbprint(value); err != nil {
@@ -84,9 +88,11 @@ type inventoryPathValidator struct{}
 func (inventoryPathValidator) Description(context.Context) string {
 	return "value must be an absolute inventory path, such as /DC0/vm/prod/web01"
 }
+
 func (v inventoryPathValidator) MarkdownDescription(ctx context.Context) string {
 	return v.Description(ctx)
 }
+
 func (inventoryPathValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	value, ok := known(req)
 	if !ok {
@@ -132,9 +138,11 @@ type deviceKeyValidator struct{}
 func (deviceKeyValidator) Description(context.Context) string {
 	return "value must be a device key, such as 2000"
 }
+
 func (v deviceKeyValidator) MarkdownDescription(ctx context.Context) string {
 	return v.Description(ctx)
 }
+
 func (deviceKeyValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if value, ok := known(req); ok {
 		if _, err := parseKey(value); err != nil {
@@ -156,7 +164,9 @@ type nbdURIValidator struct{}
 func (nbdURIValidator) Description(context.Context) string {
 	return "value must be an NBD URI on this machine, such as nbd://127.0.0.1:10808/web01-0"
 }
+
 func (v nbdURIValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
 func (nbdURIValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	value, ok := known(req)
 	if !ok {
@@ -176,7 +186,9 @@ type durationValidator struct{}
 func (durationValidator) Description(context.Context) string {
 	return "value must be a duration, such as 5m or 90s"
 }
+
 func (v durationValidator) MarkdownDescription(ctx context.Context) string { return v.Description(ctx) }
+
 func (durationValidator) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if value, ok := known(req); ok {
 		if d, err := time.ParseDuration(value); err != nil || d <= 0 {

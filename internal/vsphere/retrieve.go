@@ -20,12 +20,12 @@ func (c *Client) VMs(ctx context.Context, moids []string) ([]*VM, error) {
 			{Type: "VirtualMachine", PathSet: vmProperties},
 			{Type: "ManagedEntity", PathSet: []string{"name", "parent"}},
 		},
-		ReportMissingObjectsInResults: types.NewBool(true),
+		ReportMissingObjectsInResults: new(true),
 	}
 	for _, moid := range moids {
 		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{
 			Obj:       types.ManagedObjectReference{Type: "VirtualMachine", Value: moid},
-			Skip:      types.NewBool(false),
+			Skip:      new(false),
 			SelectSet: ancestors(),
 		})
 	}
@@ -42,11 +42,11 @@ func ancestors() []types.BaseSelectionSpec {
 	return []types.BaseSelectionSpec{
 		&types.TraversalSpec{
 			SelectionSpec: *up, Type: "ManagedEntity", Path: "parent",
-			Skip: types.NewBool(false), SelectSet: []types.BaseSelectionSpec{up},
+			Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
 		},
 		&types.TraversalSpec{
 			Type: "VirtualMachine", Path: "parentVApp",
-			Skip: types.NewBool(false), SelectSet: []types.BaseSelectionSpec{up},
+			Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
 		},
 	}
 }

@@ -38,8 +38,7 @@ func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	var connect *ConnectError
-	if errors.As(err, &connect) {
+	if _, ok := errors.AsType[*ConnectError](err); ok {
 		return err
 	}
 	return nil
@@ -52,9 +51,9 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
 		ObjectSet: []types.ObjectSpec{{
 			Obj:  vmRef(moid),
-			Skip: types.NewBool(true),
+			Skip: new(true),
 			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
-				Type: "VirtualMachine", Path: "recentTask", Skip: types.NewBool(false),
+				Type: "VirtualMachine", Path: "recentTask", Skip: new(false),
 			}},
 		}},
 	})

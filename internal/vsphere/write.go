@@ -72,7 +72,7 @@ func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
 		res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
 			This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
 			RemoveChildren: false,
-			Consolidate:    types.NewBool(true),
+			Consolidate:    new(true),
 		})
 		if err != nil {
 			return types.ManagedObjectReference{}, err

@@ -128,7 +128,7 @@ func newDisk(d *types.VirtualDisk) disk {
 
 func (s *source) remove(ctx context.Context, refs ...types.ManagedObjectReference) error {
 	for _, ref := range refs {
-		task, err := s.vm.RemoveSnapshot(ctx, ref.Value, false, types.NewBool(true))
+		task, err := s.vm.RemoveSnapshot(ctx, ref.Value, false, new(true))
 		if err != nil {
 			return fmt.Errorf("removing snapshot: %w", err)
 		}

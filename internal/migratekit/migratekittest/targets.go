@@ -124,11 +124,10 @@ func (l *logger) warn(msg, disk string)  { l.line("warning", msg, disk) }
 func (l *logger) error(msg, disk string) { l.line("error", msg, disk) }
 
 func (l *logger) line(level, msg, disk string) {
-	fmt.Fprintf(l.to, "time=%q level=%s msg=%q", time.Now().UTC().Format(time.RFC3339), level, msg)
 	if disk != "" {
-		fmt.Fprintf(l.to, " disk=%q", disk)
+		disk = fmt.Sprintf(" disk=%q", disk)
 	}
-	fmt.Fprintf(l.to, " vm=%s\n", l.vm)
+	_, _ = fmt.Fprintf(l.to, "time=%q level=%s msg=%q%s vm=%s\n", time.Now().UTC().Format(time.RFC3339), level, msg, disk, l.vm)
 }
 
 // pause waits while the file that a test made exists, as a copy takes its time.

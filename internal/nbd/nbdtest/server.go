@@ -94,15 +94,13 @@ func (s *Server) accept() {
 		s.mu.Lock()
 		s.conns[conn] = true
 		s.mu.Unlock()
-		s.running.Add(1)
-		go func() {
-			defer s.running.Done()
+		s.running.Go(func() {
 			_ = s.serve(conn) // a client that leaves is no error
 			s.mu.Lock()
 			delete(s.conns, conn)
 			s.mu.Unlock()
 			_ = conn.Close()
-		}()
+		})
 	}
 }
 

@@ -25,24 +25,24 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 		return nil, fault
 	}
 	object := ctx.Map.Get(method.This)
-	switch real := object.(type) {
+	switch target := object.(type) {
 	case *simulator.VirtualMachine:
-		if fault := v.refused(method, real.Self); fault != nil {
+		if fault := v.refused(method, target.Self); fault != nil {
 			return nil, fault
 		}
 		if handledByVM[method.Name] {
-			return instead(method, &trackedVM{VirtualMachine: real, vcenter: v}), nil
+			return instead(method, &trackedVM{VirtualMachine: target, vcenter: v}), nil
 		}
 	case *simulator.VirtualMachineSnapshot:
-		if fault := v.refused(method, real.Vm); fault != nil {
+		if fault := v.refused(method, target.Vm); fault != nil {
 			return nil, fault
 		}
 		if handledBySnapshot[method.Name] {
-			return instead(method, &trackedSnapshot{VirtualMachineSnapshot: real, vcenter: v}), nil
+			return instead(method, &trackedSnapshot{VirtualMachineSnapshot: target, vcenter: v}), nil
 		}
 	case *simulator.AuthorizationManager:
 		if method.Name == "HasUserPrivilegeOnEntities" {
-			return instead(method, &authorization{AuthorizationManager: real, vcenter: v}), nil
+			return instead(method, &authorization{AuthorizationManager: target, vcenter: v}), nil
 		}
 	}
 	return nil, nil

@@ -29,7 +29,7 @@ const (
 	FlatVer1                 Kind = "flatVer1"
 )
 
-// Disk describes a disk to make. Keys are given in order: 2000, 2001, …
+// Disk describes a disk to make. Keys are given in order, from 2000 on..
 type Disk struct {
 	Size int64 // bytes, 1 GiB where it is 0
 	Kind Kind
@@ -142,7 +142,7 @@ func addition(directory string, index int, disk Disk) types.BaseVirtualDeviceCon
 						FileName: fmt.Sprintf("[LocalDS_0] %s/disk-%d.vmdk", directory, index),
 					},
 					DiskMode:        string(types.VirtualDiskModePersistent),
-					ThinProvisioned: types.NewBool(true),
+					ThinProvisioned: new(true),
 				},
 			},
 			CapacityInBytes: size,

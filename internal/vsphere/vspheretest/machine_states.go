@@ -139,7 +139,7 @@ func (m *Machine) AddSnapshot(name, description string) error {
 
 // RemoveSnapshots removes every snapshot.
 func (m *Machine) RemoveSnapshots() error {
-	return wait(m.object().RemoveAllSnapshot(context.Background(), types.NewBool(true)))
+	return wait(m.object().RemoveAllSnapshot(context.Background(), new(true)))
 }
 
 // Snapshots are the names of all snapshots, each before its children.

@@ -3,7 +3,6 @@ package vspheretest
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -94,11 +93,13 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 	}
 	v.service = v.model.Service
 	if v.client, err = vim25.NewClient(context.Background(), v.service); err != nil {
-		return nil, errors.Join(fmt.Errorf("create client: %w", err), v.removeModel())
+		v.model.Remove()
+		return nil, fmt.Errorf("create client: %w", err)
 	}
 	v.service.Context.Map.Handler = v.handle
 	if err := v.serve(address); err != nil {
-		return nil, errors.Join(err, v.removeModel())
+		v.model.Remove()
+		return nil, err
 	}
 	return v, nil
 }
@@ -141,12 +142,8 @@ func (v *VCenter) Close() error {
 	v.mu.Unlock()
 	err := v.server.Close()
 	<-v.served
-	return errors.Join(err, v.removeModel())
-}
-
-func (v *VCenter) removeModel() error {
 	v.model.Remove()
-	return nil
+	return err
 }
 
 // CA is the certificate that signs the server's, in PEM.

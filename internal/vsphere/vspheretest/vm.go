@@ -90,7 +90,7 @@ func (m *trackedVM) createSnapshot(ctx *simulator.Context, req *types.CreateSnap
 // cannotSnapshot is fact 17.
 func (m *trackedVM) cannotSnapshot(memory bool) types.BaseMethodFault {
 	switch {
-	case m.Config.Template, m.Capability.SnapshotOperationsSupported == false, protected(m.Runtime.FaultToleranceState):
+	case m.Config.Template, !m.Capability.SnapshotOperationsSupported, protected(m.Runtime.FaultToleranceState):
 		return &types.NotSupported{}
 	case isTrue(m.Config.Flags.SnapshotLocked):
 		return &types.SnapshotLocked{}
