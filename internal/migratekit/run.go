@@ -10,8 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // outputGrace bounds how long output is read on after migratekit ended, where
@@ -146,10 +148,21 @@ func createLog(path string, job Job) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make migratekit's log: %w", err)
 	}
-	command := job.Redact(strings.Join(append([]string{job.Program}, job.Args...), " "))
-	_, err = fmt.Fprintf(file, "# started at %s\n# %s\n", time.Now().UTC().Format(time.RFC3339), command)
+	_, err = fmt.Fprintf(file, "# started at %s\n# %s\n", time.Now().UTC().Format(time.RFC3339), job.Redact(job.commandLine()))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("write migratekit's log: %w", err), file.Close())
 	}
 	return file, nil
+}
+
+// commandLine is the job on one line, for a reader.
+func (j Job) commandLine() string {
+	words := []string{j.Program}
+	for _, arg := range j.Args {
+		if arg == "" || strings.ContainsFunc(arg, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+			arg = strconv.Quote(arg)
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
 }

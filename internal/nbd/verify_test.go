@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -103,8 +104,11 @@ func TestVerifyWaitsForAnExportThatComesUp(t *testing.T) {
 func TestVerifyRealServer(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("nbdkit")
-	if err != nil {
-		t.Fatalf("nbdkit is needed: %v (make test installs nothing; on Debian, apt-get install nbdkit)", err)
+	switch {
+	case err != nil && os.Getenv("CI") != "":
+		t.Fatalf("CI must install nbdkit: %v", err)
+	case err != nil:
+		t.Skipf("there is no nbdkit to talk to: %v", err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
@@ -27,13 +26,6 @@ var (
 	_ resource.ResourceWithModifyPlan       = (*cbtResource)(nil)
 	_ resource.ResourceWithImportState      = (*cbtResource)(nil)
 	_ resource.ResourceWithIdentity         = (*cbtResource)(nil)
-)
-
-// How long an operation on one VM may take where timeouts does not say. A stun
-// takes seconds, but a task of somebody else may have to be waited for.
-const (
-	cbtWriteTimeout = 30 * time.Minute
-	readTimeout     = 5 * time.Minute
 )
 
 // NewCBTResource makes vma_cbt.
@@ -71,7 +63,13 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		Computed:            true, Default: booldefault.StaticBool(true),
 	}
 	attributes["disks"] = disksAttribute()
-	attributes["timeouts"] = timeouts.AttributesAll(ctx)
+	attributes["timeouts"] = describedTimeouts(ctx, timeouts.Opts{
+		Create: true, Read: true, Update: true, Delete: true,
+		CreateDescription: describeTimeout("making tracking work", cbtWriteTimeout),
+		ReadDescription:   describeTimeout("reading", readTimeout),
+		UpdateDescription: describeTimeout("repairing or resetting tracking", cbtWriteTimeout),
+		DeleteDescription: describeTimeout("switching tracking off", cbtWriteTimeout),
+	})
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Makes changed block tracking (CBT) of a virtual machine true and keeps it true: switched on, initialised on " +
 			"every disk by a temporary snapshot where one is needed, and verified. A plan shows drift, an apply repairs it in place.",

@@ -44,7 +44,7 @@ func (d *cbtStatusDataSource) Schema(ctx context.Context, _ datasource.SchemaReq
 	attributes[attributeMoid] = schema.StringAttribute{
 		MarkdownDescription: descriptionMoid, Optional: true, Computed: true, Validators: []validator.String{moidValidator{}},
 	}
-	attributes["timeouts"] = timeouts.Attributes(ctx)
+	attributes["timeouts"] = describedReadTimeout(ctx)
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Reads changed block tracking (CBT) of one virtual machine: whether it is on, whether it works on each disk, and what stands in its way. It changes nothing.",
 		Attributes:          attributes,

@@ -3,7 +3,6 @@ package provider
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -21,9 +20,6 @@ var (
 	_ resource.ResourceWithValidateConfig   = (*replicationResource)(nil)
 	_ resource.ResourceWithModifyPlan       = (*replicationResource)(nil)
 )
-
-// cycleTimeout is how long a cycle may take where timeouts does not say.
-const cycleTimeout = 24 * time.Hour
 
 // NewReplicationResource makes vma_replication.
 func NewReplicationResource() resource.Resource { return &replicationResource{} }

@@ -58,11 +58,11 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{durationValidator{}},
 	}
 	maps.Copy(attributes, replicationResults())
-	attributes["timeouts"] = timeouts.Attributes(ctx, timeouts.Opts{
+	attributes["timeouts"] = describedTimeouts(ctx, timeouts.Opts{
 		Create: true, Read: true, Update: true,
-		CreateDescription: "How long the first cycle may take, such as `48h`. Default `24h`.",
-		UpdateDescription: "How long a further cycle may take. Default `24h`.",
-		ReadDescription:   "How long reading the virtual machine may take. Default `5m`.",
+		CreateDescription: describeTimeout("the first cycle", cycleTimeout),
+		ReadDescription:   describeTimeout("reading", readTimeout),
+		UpdateDescription: describeTimeout("a further cycle", cycleTimeout),
 	})
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Copies a virtual machine with migratekit, behind the CBT gate: where change tracking cannot be made to work the apply fails " +

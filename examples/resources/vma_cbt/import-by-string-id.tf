@@ -1,0 +1,4 @@
+import {
+  to = vma_cbt.web
+  id = "/DC0/vm/prod/web01"
+}

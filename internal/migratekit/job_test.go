@@ -1,0 +1,139 @@
+package migratekit_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+)
+
+var common = migratekit.Common{
+	Program: "/usr/bin/migratekit",
+	Source:  migratekit.Source{Endpoint: "vc:8989", Username: "u", Password: "p", Path: "/DC0/vm/web01"},
+}
+
+const sourceArgs = "--vmware-endpoint vc:8989 --vmware-username u --vmware-password p --vmware-path /DC0/vm/web01"
+
+func TestNewOpenStackJob(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	full := migratekit.OpenStack{
+		AvailabilityZone: "nova", VolumeType: "ssd", DiskBusType: "scsi", OSType: "linux", EnableQemuGuestAgent: &yes,
+		FlavorID: "f", SecurityGroupIDs: []string{"a", "b"}, RunV2V: &no,
+		NetworkMappings: []migratekit.NetworkMapping{{MAC: "m1", NetworkID: "n1", SubnetID: "s1"}, {MAC: "m2", NetworkID: "n2", SubnetID: "s2", IP: "10.0.0.1"}},
+	}
+	cutover := full
+	cutover.Cutover = true
+	tests := map[string]struct {
+		target migratekit.OpenStack
+		want   string
+	}{
+		"nothing set": {migratekit.OpenStack{}, "migrate " + sourceArgs},
+		"migrate knows no server": {full, "migrate " + sourceArgs +
+			" --availability-zone nova --volume-type ssd --disk-bus-type scsi --os-type linux --enable-qemu-guest-agent=true"},
+		"cutover": {cutover, "cutover " + sourceArgs +
+			" --availability-zone nova --volume-type ssd --disk-bus-type scsi --os-type linux --enable-qemu-guest-agent=true" +
+			" --flavor f --network-mapping mac=m1,network-id=n1,subnet-id=s1 --network-mapping mac=m2,network-id=n2,subnet-id=s2,ip=10.0.0.1" +
+			" --security-groups a,b --run-v2v=false"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			job := migratekit.NewOpenStackJob(common, test.target)
+			if got := strings.Join(job.Args, " "); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestNewNBDJob(t *testing.T) {
+	t.Parallel()
+	one := map[int32]string{2000: "nbd://127.0.0.1:10808/web01-0"}
+	two := map[int32]string{2001: "nbd://127.0.0.1:10808/web01-1", 2000: "nbd://127.0.0.1:10808/web01-0"}
+	tests := map[string]struct {
+		exports map[int32]string
+		single  bool
+		want    string
+	}{
+		"the only disk of a VM":   {one, true, "--nbd-export-name web01-0"},
+		"one disk of several":     {one, false, "--nbd-targets 2000:nbd://127.0.0.1:10808/web01-0"},
+		"several disks, in order": {two, false, "--nbd-targets 2000:nbd://127.0.0.1:10808/web01-0,2001:nbd://127.0.0.1:10808/web01-1"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			job, err := migratekit.NewNBDJob(common, migratekit.NBD{
+				Exports: test.exports, SingleDisk: test.single, JobID: "job-1", Store: "http://127.0.0.1:1/t", Port: "10808",
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "migrate " + sourceArgs + " " + test.want + " --job-id job-1"
+			if got := strings.Join(job.Args, " "); got != want {
+				t.Errorf("got  %s\nwant %s", got, want)
+			}
+			env := map[string]string{
+				"CLOUDSTACK_API_URL": "http://127.0.0.1:1/t", "MIGRATEKIT_JOB_ID": "job-1", "NBD_LOCAL_PORT": "10808",
+				"CLOUDSTACK_API_KEY": "unused", "CLOUDSTACK_SECRET_KEY": "unused",
+			}
+			if !maps.Equal(job.Env, env) {
+				t.Errorf("environment %v", job.Env)
+			}
+		})
+	}
+}
+
+// The provider is the store; the practitioner's keys are kept.
+func TestNewNBDJobKeepsEnvironment(t *testing.T) {
+	t.Parallel()
+	c := common
+	c.Env = map[string]string{"CLOUDSTACK_API_KEY": "mine", "CLOUDSTACK_API_URL": "http://elsewhere", "EXTRA": "1"}
+	c.ExtraArgs = []string{"--quiesce-snapshot=false"}
+	job, err := migratekit.NewNBDJob(c, migratekit.NBD{Exports: map[int32]string{2000: "nbd://h/x"}, Store: "http://127.0.0.1:1/t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job.Env["CLOUDSTACK_API_KEY"] != "mine" || job.Env["CLOUDSTACK_API_URL"] != "http://127.0.0.1:1/t" || job.Env["EXTRA"] != "1" {
+		t.Errorf("environment %v", job.Env)
+	}
+	if job.Args[len(job.Args)-1] != "--quiesce-snapshot=false" {
+		t.Errorf("arguments %v", job.Args)
+	}
+	if c.Env["MIGRATEKIT_JOB_ID"] != "" {
+		t.Error("the practitioner's map was written to")
+	}
+}
+
+func TestMissingOpenStack(t *testing.T) {
+	t.Parallel()
+	password := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p"}
+	with := func(pairs ...string) map[string]string {
+		env := maps.Clone(password)
+		for i := 0; i < len(pairs); i += 2 {
+			env[pairs[i]] = pairs[i+1]
+		}
+		return env
+	}
+	tests := map[string]struct {
+		env  map[string]string
+		want []string
+	}{
+		"nothing":                     {nil, []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID or OS_PROJECT_NAME"}},
+		"a project ID":                {with("OS_PROJECT_ID", "p"), nil},
+		"a project name":              {with("OS_PROJECT_NAME", "p"), []string{"OS_DOMAIN_NAME or OS_DOMAIN_ID"}},
+		"a project name and a domain": {with("OS_PROJECT_NAME", "p", "OS_DOMAIN_NAME", "d"), nil},
+		"an application credential":   {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, nil},
+		"one without its secret":      {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i"}, []string{"OS_APPLICATION_CREDENTIAL_SECRET"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := migratekit.MissingOpenStack(test.env); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,181 @@
+package migratekit_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+)
+
+// script is a job that runs a shell script in place of migratekit.
+func script(text string) migratekit.Job {
+	return migratekit.Job{Program: "/bin/sh", Args: []string{"-c", text, "sh", "--vmware-password", "s3cr3t!"}, Secrets: []string{"s3cr3t!"}}
+}
+
+func options(t *testing.T) migratekit.Options {
+	t.Helper()
+	return migratekit.Options{LogFile: filepath.Join(t.TempDir(), "logs", "run.log"), StopGrace: time.Minute}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestRunReadsTheLog(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	outcome, err := migratekit.Run(t.Context(), script(`
+printf '\r\033[Kcopying 50%%\r\033[Kcopying 100%%\n'
+echo 'time="2026-11-23T02:09:03Z" level=info msg="Starting full copy" disk="[ds] vm/vm.vmdk" vm=name' >&2
+echo 'vm=name disk="[ds 2] vm/vm_1.vmdk" msg="Starting incremental copy" level=info' >&2
+echo 'level=error msg="Error reading progress: file already closed"' >&2
+echo 'nbdkit password=s3cr3t! and in a URL s3cr3t%21' >&2
+echo 'time="x" level=info msg="Migration completed"' >&2
+`), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []migratekit.Copy{{Disk: "[ds] vm/vm.vmdk", Full: true}, {Disk: "[ds 2] vm/vm_1.vmdk"}}
+	if !outcome.Completed || !slices.Equal(outcome.Copies, want) {
+		t.Errorf("outcome %+v", outcome)
+	}
+	log := read(t, opts.LogFile)
+	for _, secret := range []string{"s3cr3t!", "s3cr3t%21", "\x1b["} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q:\n%s", secret, log)
+		}
+	}
+	for _, part := range []string{"# started at ", "/bin/sh -c", "--vmware-password ********", "Starting full copy", "# ended at "} {
+		if !strings.Contains(log, part) {
+			t.Errorf("the log has no %q:\n%s", part, log)
+		}
+	}
+	if info, err := os.Stat(opts.LogFile); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestRunGivesTheLastLines(t *testing.T) {
+	t.Parallel()
+	outcome, err := migratekit.Run(t.Context(), script(`i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo "line $i s3cr3t!"; done; exit 1`), options(t))
+	var exit *migratekit.ExitError
+	if !errors.As(err, &exit) || exit.Killed {
+		t.Fatalf("error %v", err)
+	}
+	if len(outcome.Tail) != 20 || outcome.Tail[0] != "line 81 ********" || outcome.Tail[19] != "line 100 ********" {
+		t.Errorf("tail %q", outcome.Tail)
+	}
+	if outcome.Completed {
+		t.Error("a failing run is completed")
+	}
+}
+
+// An interrupt reaches migratekit once; it has the grace to remove its
+// snapshot, and what it started goes with it.
+func TestRunInterrupts(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ready := filepath.Join(t.TempDir(), "ready")
+	go func() {
+		defer cancel()
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for range ticker.C {
+			if _, err := os.Stat(ready); err == nil || t.Context().Err() != nil {
+				return
+			}
+		}
+	}()
+	_, err := migratekit.Run(ctx, script(`
+trap 'echo interrupted; kill $!; exit 1' INT
+sleep 600 &
+: >'`+ready+`'
+wait
+`), opts)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	var exit *migratekit.ExitError
+	if !errors.As(err, &exit) || exit.Killed {
+		t.Errorf("error %v", err)
+	}
+	if log := read(t, opts.LogFile); strings.Count(log, "\ninterrupted\n") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+func TestRunKillsTheDeaf(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	opts.StopGrace = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, err := migratekit.Run(ctx, script(`trap '' INT; while :; do sleep 1; done`), opts)
+	var exit *migratekit.ExitError
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &exit) || !exit.Killed {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Something that holds the output and outlives migratekit must not hold us.
+func TestRunLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	_, err := migratekit.Run(t.Context(), script(`sleep 600 & echo "child $!"; exit 0`), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := read(t, opts.LogFile)
+	_, after, _ := strings.Cut(log, "child ")
+	pid, _, _ := strings.Cut(after, "\n")
+	if stat, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(stat), ") Z ") {
+		t.Errorf("process %s is still there: %s", pid, stat)
+	}
+}
+
+func TestRunEnvironment(t *testing.T) {
+	t.Setenv("VSPHERE_PASSWORD", "of the provider")
+	t.Setenv("OS_REGION_NAME", "inherited")
+	opts := options(t)
+	job := script(`env; [ -d "$TMPDIR" ] && : >"$TMPDIR/migratekit-1"; cat; exit 0`)
+	job.Env = map[string]string{"OS_AUTH_URL": "http://given"}
+	if _, err := migratekit.Run(t.Context(), job, opts); err != nil {
+		t.Fatal(err)
+	}
+	log := read(t, opts.LogFile)
+	for _, want := range []string{"OS_AUTH_URL=http://given", "OS_REGION_NAME=inherited", "TMPDIR="} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the environment has no %s", want)
+		}
+	}
+	if strings.Contains(log, "VSPHERE_PASSWORD") {
+		t.Error("the environment has the provider's own variables")
+	}
+	_, after, _ := strings.Cut(log, "TMPDIR=")
+	dir, _, _ := strings.Cut(after, "\n")
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
+	}
+}
+
+func TestFindProgram(t *testing.T) {
+	t.Parallel()
+	if _, err := migratekit.FindProgram(filepath.Join(t.TempDir(), "migratekit")); !errors.Is(err, migratekit.ErrNotInstalled) {
+		t.Errorf("error %v", err)
+	}
+	if path, err := migratekit.FindProgram("sh"); err != nil || !filepath.IsAbs(path) {
+		t.Errorf("%q, %v", path, err)
+	}
+}

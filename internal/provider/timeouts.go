@@ -1,0 +1,53 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	datasourcetimeouts "github.com/hashicorp/terraform-plugin-framework-timeouts/datasource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
+)
+
+// How long an operation may take where timeouts does not say. A stun takes
+// seconds, but a task of somebody else may have to be waited for; a cycle
+// copies for hours.
+const (
+	readTimeout     = 5 * time.Minute
+	cbtWriteTimeout = 30 * time.Minute
+	cycleTimeout    = 24 * time.Hour
+)
+
+const descriptionTimeouts = "How long operations may take, as durations such as `30m` or `2h45m`."
+
+func describeTimeout(what string, standard time.Duration) string {
+	return fmt.Sprintf("How long %s may take. Default `%s`.", what, shortDuration(standard))
+}
+
+// shortDuration writes whole hours and minutes without zeros behind them.
+func shortDuration(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return fmt.Sprintf("%dm", d/time.Minute)
+}
+
+func describedTimeouts(ctx context.Context, opts timeouts.Opts) schema.Attribute {
+	attribute := timeouts.Attributes(ctx, opts)
+	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = descriptionTimeouts
+		return nested
+	}
+	return attribute
+}
+
+func describedReadTimeout(ctx context.Context) datasourceschema.Attribute {
+	attribute := datasourcetimeouts.AttributesWithOpts(ctx, datasourcetimeouts.Opts{ReadDescription: describeTimeout("reading", readTimeout)})
+	if nested, ok := attribute.(datasourceschema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = descriptionTimeouts
+		return nested
+	}
+	return attribute
+}
