@@ -224,3 +224,8 @@ func (m *Machine) SetTemplate(template bool) {
 func (m *Machine) SetConsolidationNeeded(needed bool) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Runtime.ConsolidationNeeded = needed })
 }
+
+// SetUUID sets the BIOS UUID, which copies of a VM may share.
+func (m *Machine) SetUUID(uuid string) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Uuid = uuid })
+}
