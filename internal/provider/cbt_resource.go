@@ -127,12 +127,14 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
-	r.refuse(config, plan, state, status, resp)
+	r.refuse(ctx, config, plan, state, status, resp)
 }
 
 // refuse reports everything that stands in the way of what the plan wants.
-func (r *cbtResource) refuse(config, plan cbtModel, state *cbtModel, status *cbt.Status, resp *resource.ModifyPlanResponse) {
-	reasons := status.Blockers(plan.AllowExistingSnapshots.ValueBool())
+func (r *cbtResource) refuse(
+	ctx context.Context, config, plan cbtModel, state *cbtModel, status *cbt.Status, resp *resource.ModifyPlanResponse,
+) {
+	reasons := r.services.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
 	if state != nil && plan.resets(state) {
 		reasons = status.ResetBlockers()
 		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",

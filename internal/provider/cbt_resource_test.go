@@ -3,14 +3,18 @@ package provider_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+	"github.com/hashicorp/terraform-plugin-testing/terraform"
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -100,4 +104,272 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 	if left := vm.Snapshots(); len(left) > 0 {
 		t.Errorf("snapshots left: %v", left)
 	}
+}
+
+// What cannot work is refused by the plan, every reason at once, and nothing is
+// touched; where it appears only at apply, the apply says the same.
+func TestCBTRefusals(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		spec vspheretest.Spec
+		make func(t *testing.T, e *estate, vm *vspheretest.Machine)
+		want []string
+	}{
+		"old hardware and a template": {vspheretest.Spec{Off: true}, func(_ *testing.T, _ *estate, vm *vspheretest.Machine) {
+			vm.SetHardware("vmx-04")
+			vm.SetTemplate(true)
+		}, []string{"it is a template", "its virtual hardware is version 4, and change tracking needs 7 or newer"}},
+		"existing snapshots": {vspheretest.Spec{}, func(t *testing.T, _ *estate, vm *vspheretest.Machine) {
+			t.Helper()
+			must(t, vm.AddSnapshot("before upgrade", ""))
+		}, []string{"it has 1 snapshot (\"before upgrade\" of ", "set allow_existing_snapshots"}},
+		"no disk that can be tracked": {vspheretest.Spec{Disks: []vspheretest.Disk{{Kind: vspheretest.PhysicalRDM}, {Kind: vspheretest.MultiWriter}}},
+			func(*testing.T, *estate, *vspheretest.Machine) {},
+			[]string{"none of its disks can be tracked: Hard disk 1 (a raw device mapping in physical mode", "Hard disk 2 (a disk shared with other virtual machines"}},
+		"a method that is disabled": {vspheretest.Spec{}, func(_ *testing.T, _ *estate, vm *vspheretest.Machine) {
+			vm.DisableMethod("CreateSnapshot_Task", "com.example.backup")
+		}, []string{"the operation CreateSnapshot_Task is disabled on it"}},
+		"a missing privilege": {vspheretest.Spec{}, func(_ *testing.T, e *estate, _ *vspheretest.Machine) {
+			e.Revoke("VirtualMachine.State.CreateSnapshot", "VirtualMachine.Config.ChangeTracking")
+		}, []string{"no privilege VirtualMachine.Config.ChangeTracking", "no privilege VirtualMachine.State.CreateSnapshot"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t)
+			test.spec.Path = webPath
+			vm := e.addVM(t, test.spec)
+			test.make(t, e, vm)
+			before := vm.Snapshots()
+			for _, want := range test.want {
+				e.refused(t, e.provider()+cbtConfig(""), want)
+			}
+			if enabled, _ := vm.Tracking(); enabled || !slices.Equal(vm.Snapshots(), before) {
+				t.Errorf("the VM was touched: flag %t, snapshots %v", enabled, vm.Snapshots())
+			}
+			// The data source says the same.
+			var checks []resource.TestCheckFunc
+			for _, want := range test.want {
+				checks = append(checks, resource.TestMatchOutput("blockers", regexp.MustCompile(regexp.QuoteMeta(want))))
+			}
+			resource.UnitTest(t, resource.TestCase{
+				ProtoV6ProviderFactories: e.factories(t),
+				Steps: []resource.TestStep{{
+					Config: e.provider() + "data \"vma_cbt_status\" \"web\" {\n  vm_path = \"" + webPath + "\"\n}\n" +
+						"output \"blockers\" {\n  value = join(\"\\n\", data.vma_cbt_status.web.blockers)\n}\n",
+					Check: resource.ComposeAggregateTestCheckFunc(checks...),
+				}},
+			})
+		})
+	}
+}
+
+func TestCBTAllowsExistingSnapshots(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	must(t, vm.AddSnapshot("keep me", ""))
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{{
+			Config:            e.provider() + cbtConfig("allow_existing_snapshots = true"),
+			ConfigStateChecks: []statecheck.StateCheck{attribute("initialized", knownvalue.Bool(true))},
+		}},
+	})
+	if got := vm.Snapshots(); !slices.Equal(got, []string{"keep me"}) {
+		t.Errorf("snapshots now: %v", got)
+	}
+}
+
+// A disk without a change ID after the snapshot is an error that names it, and
+// the next apply tries again.
+func TestCBTNamesDisksThatGotNoChangeID(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{}, {}}})
+	vm.LeaveUninitialised(2001, true)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig(""), ExpectError: words("gave no change ID to Hard disk 2 (device key 2001)")},
+			{PreConfig: func() { vm.LeaveUninitialised(2001, false) }, Config: e.provider() + cbtConfig("")},
+		},
+	})
+	if left := vm.Snapshots(); len(left) > 0 {
+		t.Errorf("snapshots left: %v", left)
+	}
+}
+
+func TestCBTReset(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	var before map[int32]string
+	config := func(when string) string {
+		return e.provider() + cbtConfig("reset_triggers = { when = \""+when+"\" }")
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("1")},
+			{
+				PreConfig:        func() { _, before = vm.Tracking() },
+				Config:           config("2"),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+			{PreConfig: func() { must(t, vm.AddSnapshot("nightly", "")) }, Config: config("3"), ExpectError: words("it has 1 snapshot (\"nightly\"")},
+			{PreConfig: func() { must(t, vm.RemoveSnapshots()) }, Config: config("2")},
+		},
+	})
+	if _, after := vm.Tracking(); cbt.Epoch(after[2000]) == cbt.Epoch(before[2000]) || after[2000] == "" {
+		t.Errorf("change ID %s before, %s after", before[2000], after[2000])
+	}
+}
+
+func TestCBTOnDestroy(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		onDestroy   string
+		before, now bool
+	}{
+		"keep":                  {"keep", false, true},
+		"disable":               {"disable", true, false},
+		"restore, was off":      {"restore", false, false},
+		"restore, was on":       {"restore", true, true},
+		"disable, a VM is gone": {"gone", false, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t)
+			vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+			if test.before {
+				vm.SetTracking(true)
+			}
+			gone := test.onDestroy == "gone"
+			if gone {
+				test.onDestroy = "disable"
+			}
+			steps := []resource.TestStep{{Config: e.provider() + cbtConfig("on_destroy = \""+test.onDestroy+"\"")}}
+			if gone {
+				steps = append(steps, resource.TestStep{
+					PreConfig: func() { must(t, vm.Destroy()) },
+					Config:    e.provider(),
+				})
+			}
+			resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: steps})
+			if gone {
+				return
+			}
+			if enabled, ids := vm.Tracking(); enabled != test.now || (ids[2000] != "") != test.now {
+				t.Errorf("flag %t, change IDs %v", enabled, ids)
+			}
+			if left := vm.Snapshots(); len(left) > 0 {
+				t.Errorf("snapshots left: %v", left)
+			}
+		})
+	}
+}
+
+// A VM that is gone leaves state, and the next plan would make it anew.
+func TestCBTVMGone(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig("")},
+			{PreConfig: func() { must(t, vm.Destroy()) }, Config: e.provider() + cbtConfig(""), PlanOnly: true, ExpectError: words("Virtual Machine Not Found")},
+		},
+	})
+}
+
+// A VM that was registered anew has another managed object ID and is found.
+func TestCBTReregistered(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig("")},
+			{PreConfig: func() { must(t, vm.Reregister()) }, RefreshState: true},
+			{Config: e.provider() + cbtConfig(""), ConfigPlanChecks: action(plancheck.ResourceActionNoop)},
+		},
+	})
+}
+
+// A path that leads to another VM now is a replacement.
+func TestCBTAnotherVM(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig("")},
+			{
+				PreConfig: func() {
+					must(t, vm.Rename("web01-old"))
+					e.addVM(t, vspheretest.Spec{Path: webPath})
+				},
+				Config:           e.provider() + cbtConfig(""),
+				ConfigPlanChecks: action(plancheck.ResourceActionDestroyBeforeCreate),
+			},
+		},
+	})
+}
+
+// Settings alone change nothing in vCenter.
+func TestCBTSettingsOnly(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig("")},
+			{
+				PreConfig:        e.ResetCalls,
+				Config:           e.provider() + cbtConfig("allow_existing_snapshots = true\n timeouts = { update = \"1h\" }"),
+				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
+			},
+		},
+	})
+	for method := range e.Calls() {
+		if strings.HasSuffix(method, "_Task") {
+			t.Errorf("%s was called", method)
+		}
+	}
+}
+
+// Import by each name, with nothing to change afterwards.
+func TestCBTImport(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath})
+	var step resource.TestStep
+	id := func(attribute string) resource.ImportStateIdFunc {
+		return func(s *terraform.State) (string, error) {
+			return s.RootModule().Resources["vma_cbt.web"].Primary.Attributes[attribute], nil
+		}
+	}
+	steps := []resource.TestStep{{Config: e.provider() + cbtConfig("")}}
+	for _, attribute := range []string{"id", "vm_path", "vm_uuid", "vm_moid"} {
+		step = resource.TestStep{ResourceName: "vma_cbt.web", ImportState: true, ImportStateVerify: true, ImportStateIdFunc: id(attribute)}
+		steps = append(steps, step)
+	}
+	steps = append(
+		steps,
+		resource.TestStep{ // an import block plans no change
+			ResourceName: "vma_cbt.web", ImportState: true, ImportStateKind: resource.ImportBlockWithID, ImportStateIdFunc: id("vm_path"),
+			Config: e.provider() + cbtConfig(""),
+		},
+		resource.TestStep{
+			ResourceName: "vma_cbt.web", ImportState: true, ImportStateId: "/DC0/vm/none",
+			ExpectError: words("There is no single virtual machine \"/DC0/vm/none\""),
+		},
+	)
+	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: steps})
 }

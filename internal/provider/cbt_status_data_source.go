@@ -84,7 +84,7 @@ func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadReque
 		return
 	}
 	spelled := config.VMUUID
-	config.statusModel = newStatusModel(status)
+	config.statusModel = newStatusModel(status, d.services.manager.Blockers(ctx, status, false))
 	if !spelled.IsNull() && !spelled.IsUnknown() {
 		config.VMUUID = types.StringValue(spelled.ValueString())
 	}

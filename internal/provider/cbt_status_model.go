@@ -83,7 +83,8 @@ func statusAttributes() map[string]schema.Attribute {
 	}
 }
 
-func newStatusModel(status *cbt.Status) statusModel {
+// newStatusModel takes what is true, and what stands in its way.
+func newStatusModel(status *cbt.Status, blockers []string) statusModel {
 	vm := status.VM
 	m := statusModel{
 		Enabled:             types.BoolValue(status.Enabled()),
@@ -101,7 +102,7 @@ func newStatusModel(status *cbt.Status) statusModel {
 	for _, snapshot := range vm.Snapshots {
 		m.Snapshots = append(m.Snapshots, types.StringValue(snapshot.Name))
 	}
-	for _, blocker := range status.Blockers(false) {
+	for _, blocker := range blockers {
 		m.Blockers = append(m.Blockers, types.StringValue(blocker))
 	}
 	for _, d := range status.Disks {

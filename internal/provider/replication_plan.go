@@ -74,7 +74,7 @@ func (r *replicationResource) look(
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	preflight(config.at(), cycle, status, &resp.Diagnostics)
+	r.preflight(ctx, config.at(), cycle, status, &resp.Diagnostics)
 	if state == nil || len(resp.RequiresReplace) == 0 {
 		plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
 	}
@@ -120,7 +120,9 @@ func (m *replicationModel) openResults(s *services) {
 func settledNames(config, state vmNames) bool { return cbtModel{vmNames: config}.settled(state) }
 
 // preflight refuses what would fail only after the VM was touched.
-func preflight(at path.Path, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
+func (r *replicationResource) preflight(
+	ctx context.Context, at path.Path, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics,
+) {
 	if _, err := migratekit.FindProgram(cycle.Program); err != nil {
 		diags.Append(programDiagnostic(cycle.Program, err))
 	}
@@ -137,7 +139,7 @@ func preflight(at path.Path, cycle *replication.Cycle, status *cbt.Status, diags
 	}
 	// Snapshots are left to the apply: a vma_cbt that is applied first may allow
 	// them.
-	if reasons := status.Blockers(true); len(reasons) > 0 {
+	if reasons := r.services.manager.Blockers(ctx, status, true); len(reasons) > 0 {
 		diags.Append(gateDiagnostic(at, &replication.GateError{
 			Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons},
 		}))

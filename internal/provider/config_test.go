@@ -1,0 +1,165 @@
+package provider_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+
+	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// words makes a pattern that allows Terraform's line breaks between words.
+func words(text string) *regexp.Regexp {
+	parts := strings.Fields(text)
+	for i, part := range parts {
+		parts[i] = regexp.QuoteMeta(part)
+	}
+	return regexp.MustCompile(strings.Join(parts, `\s+`))
+}
+
+// refused plans a configuration that must fail with a text, and must not touch
+// anything.
+func (e *estate) refused(t *testing.T, config, want string) {
+	t.Helper()
+	e.ResetCalls()
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps:                    []resource.TestStep{{Config: config, PlanOnly: true, ExpectError: words(want)}},
+	})
+	for method, n := range e.Calls() {
+		if strings.HasSuffix(method, "_Task") {
+			t.Errorf("%s was called %d times", method, n)
+		}
+	}
+	if runs := e.runs(t); len(runs) > 0 {
+		t.Error("migratekit was started")
+	}
+}
+
+// Bad input is refused before anything is done, with the attribute named.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+	cbt := func(lines string) string { return e.provider() + "resource \"vma_cbt\" \"web\" {\n" + lines + "\n}\n" }
+	exports := func(list string) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { %s } }", list))
+	}
+	good := fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI("web01-0"))
+	openstack := "openstack = { availability_zone = \"nova\" }"
+	moid := fmt.Sprintf("vm_moid = %q", vm.Moid())
+	tests := map[string]struct{ config, want string }{
+		"no name of the VM":              {cbt(""), "Exactly one of these attributes must be configured: [vm_path,vm_uuid,vm_moid]"},
+		"two names of the VM":            {cbt("vm_path = \"/DC0/vm/a\"\n" + moid), "Exactly one of these attributes must be configured: [vm_path,vm_uuid,vm_moid]"},
+		"two names, data source":         {e.provider() + "data \"vma_cbt_status\" \"x\" {\nvm_path = \"/DC0/vm/a\"\n" + moid + "\n}", "Exactly one of these attributes must be configured: [vm_path,vm_uuid,vm_moid]"},
+		"a relative path":                {cbt(`vm_path = "DC0/vm/prod/web01"`), "\"DC0/vm/prod/web01\" is not absolute"},
+		"a path without its vm folder":   {cbt(`vm_path = "/DC0/web01"`), "Invalid vm_path"},
+		"a path that leads to a folder":  {cbt(`vm_path = "/DC0/vm/prod"`), "\"/DC0/vm/prod\" is a Folder, not a virtual machine"},
+		"a path that leads nowhere":      {cbt(`vm_path = "/DC0/vm/prod/web99"`), "Virtual Machine Not Found"},
+		"no UUID":                        {cbt(`vm_uuid = "web01"`), "\"web01\" is not a UUID"},
+		"no managed object ID":           {cbt(`vm_moid = "/DC0/vm/web01"`), "Invalid vm_moid"},
+		"on_destroy":                     {cbt("vm_path = \"/DC0/vm/a\"\non_destroy = \"remove\""), "on_destroy"},
+		"both targets":                   {e.provider() + replicationConfig(good+"\n"+openstack), "Exactly one of these attributes must be configured: [openstack,nbd]"},
+		"no target":                      {e.provider() + replicationConfig(""), "Exactly one of these attributes must be configured: [openstack,nbd]"},
+		"an NBD URI that is none":        {exports(`"2000" = "web01-0"`), "Invalid nbd.exports"},
+		"an NBD URI with TLS":            {exports(`"2000" = "nbds://127.0.0.1/web01-0"`), "Invalid nbd.exports"},
+		"an NBD server elsewhere":        {exports(`"2000" = "nbd://192.0.2.1:10808/web01-0"`), "migratekit connects to 127.0.0.1 only"},
+		"two NBD ports":                  {exports(`"2000" = "nbd://127.0.0.1:1/a", "2001" = "nbd://127.0.0.1:2/b"`), "The exports have different ports: 1 (2000); 2 (2001)"},
+		"no export":                      {exports(""), "exports"},
+		"no device key":                  {exports(`"disk1" = "nbd://127.0.0.1:1/a"`), "\"disk1\" is not a device key"},
+		"a device key that the VM lacks": {exports(fmt.Sprintf(`"2007" = %q`, server.URI("web01-0"))), "has no disk with the device key 2007; its disks are 2000 (Hard disk 1)"},
+		"cutover with nbd":               {e.provider() + replicationConfig(good+"\ncutover = true"), "A cutover is possible with openstack only"},
+		"cutover without a server":       {e.provider() + replicationConfig(openstack+"\ncutover = true"), "openstack.flavor_id, openstack.network_mappings"},
+		"arguments of the provider":      {e.provider() + replicationConfig(good+"\nextra_args = [\"--vmware-password=x\"]"), "\"--vmware-password\" is set by the provider itself"},
+		"stop_grace":                     {e.provider() + replicationConfig(good+"\nstop_grace = \"5\""), "\"5\" is not a duration"},
+		"compression_method":             {e.provider() + replicationConfig(good+"\ncompression_method = \"gzip\""), "compression_method"},
+		"a missing migratekit":           {strings.ReplaceAll(e.provider()+replicationConfig(good), e.migratekit, "/does/not/exist/migratekit"), "Invalid migratekit_path"},
+		"OpenStack not configured":       {strings.ReplaceAll(e.provider()+replicationConfig(openstack), "OS_AUTH_URL", "NOT_OS_AUTH_URL"), "it misses: OS_AUTH_URL"},
+		"wrong credentials":              {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), vspheretest.Password, "wrong"), "Check username (VSPHERE_USER) and password (VSPHERE_PASSWORD)"},
+		"an untrusted certificate":       {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), "thumbprint ", "# "), "or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)"},
+		"a fingerprint that is none":     {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), e.Thumbprint(), "12:34"), "Invalid thumbprint"},
+		"credentials in the address":     {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), e.URL.Host, "https://u:p@"+e.URL.Host), "Invalid vcenter"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // the calls of one vCenter are counted
+			e.refused(t, test.config, test.want)
+		})
+	}
+}
+
+func TestUnreachableHostEndsWithinItsTimeout(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // it accepts, and says nothing
+	must(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	config := strings.ReplaceAll(e.provider(), e.URL.Host, listener.Addr().String())
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{{
+			Config:      config + "data \"vma_cbt_status\" \"x\" {\n  vm_path = \"/DC0/vm/a\"\n  timeouts = { read = \"300ms\" }\n}\n",
+			ExpectError: words("Check vcenter (VSPHERE_SERVER) of the provider"),
+		}},
+	})
+}
+
+// Configuration comes from the environment where the block does not have it,
+// and the block wins. Not parallel: it sets variables.
+func TestEnvironment(t *testing.T) {
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath})
+	ca := filepath.Join(e.dir, "ca.pem")
+	must(t, os.WriteFile(ca, e.CA(), 0o600))
+	status := "data \"vma_cbt_status\" \"web\" {\n  vm_path = \"" + webPath + "\"\n}\n"
+	step := func(config string, want *regexp.Regexp) resource.TestStep {
+		return resource.TestStep{Config: config + status, ExpectError: want}
+	}
+	run := func(steps ...resource.TestStep) {
+		resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: steps})
+	}
+	run(step("provider \"vma\" {}\n", words("set it in the provider block, or VSPHERE_SERVER in the environment")))
+	t.Setenv("VSPHERE_SERVER", e.URL.Host)
+	t.Setenv("VSPHERE_USER", vspheretest.Username)
+	run(step("provider \"vma\" {}\n", words("The provider needs password: set it in the provider block, or VSPHERE_PASSWORD")))
+	t.Setenv("VSPHERE_PASSWORD", vspheretest.Password)
+	run(step("provider \"vma\" {}\n", words("The certificate of vCenter")))
+	t.Setenv("VSPHERE_CA_FILE", ca)
+	run(step("provider \"vma\" {}\n", nil), step("provider \"vma\" {\n  password = \"wrong\"\n}\n", words("Unable to Log In to vCenter")))
+	t.Setenv("VSPHERE_CA_FILE", "")
+	t.Setenv("VSPHERE_THUMBPRINT", e.Thumbprint())
+	run(step("provider \"vma\" {}\n", nil))
+	t.Setenv("VSPHERE_THUMBPRINT", "")
+	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "true")
+	run(step("provider \"vma\" {}\n", nil), step("provider \"vma\" {\n  insecure = false\n}\n", words("The certificate of vCenter")))
+	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "perhaps")
+	run(step("provider \"vma\" {}\n", words("The environment variable VSPHERE_ALLOW_UNVERIFIED_SSL is \"perhaps\"")))
+}
+
+// A provider whose configuration is known after apply only dials nothing and
+// refuses nothing at plan.
+func TestUnknownConfiguration(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath})
+	config := "resource \"terraform_data\" \"host\" {\n  input = \"" + e.URL.Host + "\"\n}\n" +
+		strings.ReplaceAll(e.provider(), fmt.Sprintf("%q", e.URL.Host), "terraform_data.host.output") +
+		cbtConfig("") + replicationConfig("openstack = { volume_type = terraform_data.host.output }")
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config, PlanOnly: true, ExpectNonEmptyPlan: true},
+			{Config: config},
+		},
+	})
+	if len(e.runs(t)) != 1 {
+		t.Errorf("migratekit ran %d times", len(e.runs(t)))
+	}
+}

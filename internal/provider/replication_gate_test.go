@@ -1,0 +1,314 @@
+package provider_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
+	"github.com/hashicorp/terraform-plugin-testing/knownvalue"
+	"github.com/hashicorp/terraform-plugin-testing/plancheck"
+	"github.com/hashicorp/terraform-plugin-testing/statecheck"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// oneDisk is an estate with one VM and an export for its disk.
+func oneDisk(t *testing.T) (e *estate, vm *vspheretest.Machine, config func(lines string) string) {
+	t.Helper()
+	e = newEstate(t)
+	vm = e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+	return e, vm, func(lines string) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }\n%s", server.URI("web01-0"), lines))
+	}
+}
+
+// No CBT, no migration: the apply fails with the texts that people search for,
+// and migratekit is not started.
+func TestReplicationGate(t *testing.T) {
+	t.Parallel()
+	const enable = "MIGRATION FAILURE: Could not enable CBT on VM web01 (/DC0/vm/prod/web01):"
+	const initialize = "MIGRATION FAILURE: CBT initialization failed for VM web01 (/DC0/vm/prod/web01):"
+	tests := map[string]struct {
+		make func(t *testing.T, e *estate, vm *vspheretest.Machine)
+		want string
+	}{
+		"a template": {func(t *testing.T, _ *estate, vm *vspheretest.Machine) {
+			t.Helper()
+			must(t, vm.PowerOff())
+			vm.SetTemplate(true)
+		}, enable},
+		"existing snapshots": {func(t *testing.T, _ *estate, vm *vspheretest.Machine) {
+			t.Helper()
+			must(t, vm.AddSnapshot("nightly", ""))
+		}, enable + " change tracking cannot work on /DC0/vm/prod/web01: it has 1 snapshot (\"nightly\""},
+		"a missing privilege": {func(_ *testing.T, e *estate, _ *vspheretest.Machine) {
+			e.Revoke("VirtualMachine.Config.ChangeTracking")
+		}, enable},
+		"a disk without a change ID": {func(_ *testing.T, _ *estate, vm *vspheretest.Machine) {
+			vm.LeaveUninitialised(2000, true)
+		}, initialize},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, vm, config := oneDisk(t)
+			test.make(t, e, vm)
+			before := vm.Snapshots()
+			resource.UnitTest(t, resource.TestCase{
+				ProtoV6ProviderFactories: e.factories(t),
+				Steps: []resource.TestStep{
+					{Config: config(""), ExpectError: regexp.MustCompile("CBT enablement check failed - migration cannot proceed")},
+					{Config: config(""), ExpectError: words(test.want)},
+				},
+			})
+			if runs := e.runs(t); len(runs) > 0 {
+				t.Errorf("migratekit was started: %q", runs[0].Args)
+			}
+			if got := vm.Snapshots(); !slices.Equal(got, before) {
+				t.Errorf("snapshots now: %v", got)
+			}
+		})
+	}
+}
+
+// Without the gate there is a warning, and migratekit decides: that for
+// OpenStack refuses a VM without tracking.
+func TestReplicationWithoutGate(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	config := e.provider("auto_cbt = false") + replicationConfig("openstack = { volume_type = \"ssd\" }")
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config, ExpectError: words("change tracking is not enabled on the virtual machine")},
+			{PreConfig: func() { vm.SetTracking(true) }, Config: config},
+			{ // the resource wins over the provider; tracking that is off is no drift of ours
+				PreConfig: func() { vm.SetTracking(false) },
+				Config:    e.provider("auto_cbt = false") + replicationConfig("openstack = { volume_type = \"ssd\" }\nauto_cbt = true"),
+			},
+		},
+	})
+	if runs := e.runs(t); len(runs) != 3 {
+		t.Errorf("migratekit ran %d times", len(runs))
+	}
+	if enabled, _ := vm.Tracking(); !enabled {
+		t.Error("auto_cbt = true did not switch tracking on")
+	}
+}
+
+// The first cycle that fails leaves nothing in state; a later one keeps what
+// still holds, and the next apply goes on from there.
+func TestReplicationFails(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}, {Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}, "web01-1": {Size: gib}})
+	config := func(run string) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q, \"2001\" = %q } }\ntriggers = { run = %q }",
+			server.URI("web01-0"), server.URI("web01-1"), run))
+	}
+	fail := func(key string) func() { return func() { e.env[migratekittest.Fail] = key } }
+	first := config("1")
+	fail("2001")()
+	failing := config("1")
+	failingLater := config("2")
+	delete(e.env, migratekittest.Fail)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: failing, ExpectError: words("It was the first cycle, so nothing is kept")},
+			{Config: first, ConfigPlanChecks: replicaAction(plancheck.ResourceActionCreate)},
+			{Config: failingLater, ExpectError: words("The last lines of its output:")},
+			{
+				PreConfig:    func() { vm.Write(2001, 0, 4096) },
+				RefreshState: true, ExpectNonEmptyPlan: true,
+			},
+			{
+				Config:           config("2"),
+				ConfigPlanChecks: replicaAction(plancheck.ResourceActionUpdate),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("status", knownvalue.StringExact("replicated")),
+					replica("cycles", knownvalue.Int64Exact(2)),
+					replica("last_cycle", lastCycle("incremental", 4096, map[string]knownvalue.Check{"2000": disk("incremental", 0), "2001": disk("incremental", 4096)})),
+				},
+			},
+		},
+	})
+	if left := vm.Snapshots(); len(left) > 0 {
+		t.Errorf("snapshots left: %v", left)
+	}
+}
+
+// A snapshot that migratekit leaves is removed after the run; one of an earlier
+// run stops the next, or is removed where that is wanted.
+func TestReplicationLeftovers(t *testing.T) {
+	t.Parallel()
+	e, vm, config := oneDisk(t)
+	vm.SetTracking(true)
+	e.env[migratekittest.Fail], e.env[migratekittest.KeepSnapshot] = "2000", "1"
+	failing := config("")
+	delete(e.env, migratekittest.Fail)
+	delete(e.env, migratekittest.KeepSnapshot)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: failing, ExpectError: words("migratekit failed on")},
+			{
+				PreConfig: func() {
+					if left := vm.Snapshots(); len(left) > 0 {
+						t.Errorf("the snapshot of the run is left: %v", left)
+					}
+					must(t, vm.AddSnapshot("migratekit", "of a run long ago"), vm.AddSnapshot("child", ""))
+				},
+				Config:      config(""),
+				ExpectError: words("has a snapshot that an earlier run of migratekit left: \"migratekit\" of"),
+			},
+			{Config: config("on_leftover_snapshot = \"remove\"")},
+		},
+	})
+	if got := vm.Snapshots(); !slices.Equal(got, []string{"child"}) {
+		t.Errorf("snapshots now: %v", got)
+	}
+}
+
+func TestReplicationTrackingReset(t *testing.T) {
+	t.Parallel()
+	e, vm, config := oneDisk(t)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("on_tracking_reset = \"fail\"")},
+			{
+				PreConfig:   func() { vm.ResetTracking() },
+				Config:      config("on_tracking_reset = \"fail\""),
+				PlanOnly:    true,
+				ExpectError: words("Change Tracking Was Reset"),
+			},
+			{Config: config("")},
+		},
+	})
+	if runs := e.runs(t); len(runs) != 2 {
+		t.Errorf("migratekit ran %d times", len(runs))
+	}
+}
+
+// Exports are checked before the VM is touched.
+func TestReplicationExports(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"small": {Size: gib - 1}, "frozen": {Size: gib, ReadOnly: true}})
+	for export, want := range map[string]string{
+		"small":  "the export has 1073741823 bytes and the disk has 1073741824",
+		"frozen": "the NBD server exports it read-only",
+		"none":   "the NBD server has no such export",
+	} {
+		resource.UnitTest(t, resource.TestCase{
+			ProtoV6ProviderFactories: e.factories(t),
+			Steps: []resource.TestStep{{
+				Config:      e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI(export))),
+				ExpectError: words(want),
+			}},
+		})
+	}
+	if enabled, _ := vm.Tracking(); enabled || len(e.runs(t)) > 0 {
+		t.Errorf("flag %t, runs %d", enabled, len(e.runs(t)))
+	}
+	if server.Asked("none") < 2 {
+		t.Error("an export that may still come up was asked for once only")
+	}
+}
+
+// A disk whose export is another one now has nothing to go on from.
+func TestReplicationExportMoves(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"old": {Size: gib}, "new": {Size: gib}})
+	config := func(export string) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI(export)))
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("old")},
+			{
+				Config:           config("new"),
+				ConfigPlanChecks: replicaAction(plancheck.ResourceActionUpdate),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("last_cycle", lastCycle("full", gib, map[string]knownvalue.Check{"2000": disk("full", gib)})),
+				},
+			},
+		},
+	})
+}
+
+// A disk that was added is copied whole, the others go on.
+func TestReplicationDiskAdded(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}, "web01-1": {Size: gib}})
+	one := e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI("web01-0")))
+	two := e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q, \"2001\" = %q } }", server.URI("web01-0"), server.URI("web01-1")))
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: one},
+			{
+				PreConfig: func() {
+					_, err := vm.AddDisk(vspheretest.Disk{Size: gib})
+					must(t, err)
+				},
+				Config: two,
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("planned_cycle", knownvalue.MapExact(map[string]knownvalue.Check{
+						"2000": knownvalue.StringExact("incremental"), "2001": knownvalue.StringExact("full: disk added since the last cycle"),
+					})),
+					replica("last_cycle", lastCycle("mixed", gib, map[string]knownvalue.Check{"2000": disk("incremental", 0), "2001": disk("full", gib)})),
+				},
+			},
+		},
+	})
+}
+
+// Each of several at once has its own log and its own change IDs.
+func TestReplicationsTogether(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	const n = 8
+	exports := map[string]nbdtest.Export{}
+	for i := range n {
+		e.addVM(t, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", i), Disks: []vspheretest.Disk{{Size: gib}}})
+		exports[fmt.Sprintf("vm%d", i)] = nbdtest.Export{Size: gib}
+	}
+	server := serveNBD(t, exports)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{{
+			Config: e.provider() + fmt.Sprintf("resource \"vma_replication\" \"all\" {\n  count = %d\n  vm_path = \"/DC0/vm/vm${count.index}\"\n  nbd = { exports = { \"2000\" = \"%s${count.index}\" } }\n}\n",
+				n, server.URI("vm")),
+		}},
+	})
+	logs, err := filepath.Glob(filepath.Join(e.dir, "logs", "*.log"))
+	must(t, err)
+	if len(logs) != n || len(e.runs(t)) != n {
+		t.Errorf("%d logs, %d runs", len(logs), len(e.runs(t)))
+	}
+	for _, log := range logs {
+		content, err := os.ReadFile(log)
+		must(t, err)
+		if strings.Count(string(content), "Starting full copy") != 1 {
+			t.Errorf("%s:\n%s", log, content)
+		}
+	}
+}
