@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log"
 	"net/url"
 	"os"
 	"os/exec"
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 	if migratekittest.Called() {
 		os.Exit(migratekittest.Main())
 	}
+	log.SetOutput(io.Discard) // the simulator's own chatter
 	os.Exit(buildAndRun(m))
 }
 

@@ -123,9 +123,11 @@ func TestCBTRefusals(t *testing.T) {
 			t.Helper()
 			must(t, vm.AddSnapshot("before upgrade", ""))
 		}, []string{"it has 1 snapshot (\"before upgrade\" of ", "set allow_existing_snapshots"}},
-		"no disk that can be tracked": {vspheretest.Spec{Disks: []vspheretest.Disk{{Kind: vspheretest.PhysicalRDM}, {Kind: vspheretest.MultiWriter}}},
+		"no disk that can be tracked": {
+			vspheretest.Spec{Disks: []vspheretest.Disk{{Kind: vspheretest.PhysicalRDM}, {Kind: vspheretest.MultiWriter}}},
 			func(*testing.T, *estate, *vspheretest.Machine) {},
-			[]string{"none of its disks can be tracked: Hard disk 1 (a raw device mapping in physical mode", "Hard disk 2 (a disk shared with other virtual machines"}},
+			[]string{"none of its disks can be tracked: Hard disk 1 (a raw device mapping in physical mode", "Hard disk 2 (a disk shared with other virtual machines"},
+		},
 		"a method that is disabled": {vspheretest.Spec{}, func(_ *testing.T, _ *estate, vm *vspheretest.Machine) {
 			vm.DisableMethod("CreateSnapshot_Task", "com.example.backup")
 		}, []string{"the operation CreateSnapshot_Task is disabled on it"}},
@@ -141,11 +143,13 @@ func TestCBTRefusals(t *testing.T) {
 			vm := e.addVM(t, test.spec)
 			test.make(t, e, vm)
 			before := vm.Snapshots()
+			e.ResetCalls()
 			for _, want := range test.want {
 				e.refused(t, e.provider()+cbtConfig(""), want)
 			}
-			if enabled, _ := vm.Tracking(); enabled || !slices.Equal(vm.Snapshots(), before) {
-				t.Errorf("the VM was touched: flag %t, snapshots %v", enabled, vm.Snapshots())
+			e.untouched(t)
+			if got := vm.Snapshots(); !slices.Equal(got, before) {
+				t.Errorf("snapshots now: %v", got)
 			}
 			// The data source says the same.
 			var checks []resource.TestCheckFunc

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +25,7 @@ func TestMain(m *testing.M) {
 	if migratekittest.Called() {
 		os.Exit(migratekittest.Main())
 	}
+	log.SetOutput(io.Discard) // the simulator's own chatter
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
 		for _, prefix := range []string{"VSPHERE_", "VMA_", "OS_", "TF_LOG"} {
@@ -45,9 +48,9 @@ type estate struct {
 	env        map[string]string // for migratekit
 }
 
-func newEstate(t *testing.T, options ...vspheretest.Option) *estate {
+func newEstate(t *testing.T) *estate {
 	t.Helper()
-	vcenter, err := vspheretest.Start(options...)
+	vcenter, err := vspheretest.Start()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,28 +73,46 @@ var ErrClosed = errors.New("the connection to vCenter was closed")
 // attempt that failed is not remembered, the next call tries again, but for a
 // refused password: repeating that would lock the account.
 func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return nil, ErrClosed
-	}
-	a := c.attempt
-	if a == nil {
-		a = &attempt{done: make(chan struct{})}
-		c.attempt = a
-		c.running.Add(1)
-		go c.dialInto(context.WithoutCancel(ctx), a)
-	}
-	c.mu.Unlock()
-	select {
-	case <-a.done:
-		if a.err != nil {
+	for {
+		a, begun, err := c.join(ctx)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-a.done:
+		case <-ctx.Done():
+			return nil, &ConnectError{Server: c.url.Host, Err: ctx.Err()}
+		}
+		switch {
+		case a.err == nil:
+			return a.vim, nil
+		case begun || isRefused(a.err):
 			return nil, &ConnectError{Server: c.url.Host, Err: a.err}
 		}
-		return a.vim, nil
-	case <-ctx.Done():
-		return nil, &ConnectError{Server: c.url.Host, Err: ctx.Err()}
+		// It was somebody else's attempt, of before this call.
 	}
+}
+
+// join gives the attempt that is under way, or has succeeded, else it begins
+// one.
+func (c *Client) join(ctx context.Context) (a *attempt, begun bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, false, ErrClosed
+	}
+	if c.attempt == nil {
+		begun = true
+		c.attempt = &attempt{done: make(chan struct{})}
+		c.running.Add(1)
+		go c.dialInto(context.WithoutCancel(ctx), c.attempt)
+	}
+	return c.attempt, begun, nil
+}
+
+func isRefused(err error) bool {
+	_, ok := errors.AsType[*InvalidLoginError](err)
+	return ok
 }
 
 func (c *Client) dialInto(ctx context.Context, a *attempt) {
@@ -105,9 +123,8 @@ func (c *Client) dialInto(ctx context.Context, a *attempt) {
 	a.err = withCause(dialing, typed(c.dial(dialing, a)))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var refused *InvalidLoginError
 	switch {
-	case errors.As(a.err, &refused):
+	case isRefused(a.err):
 	case a.err != nil:
 		c.attempt = nil
 	default:

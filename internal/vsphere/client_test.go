@@ -218,8 +218,7 @@ func TestTrust(t *testing.T) {
 		}
 	}
 	_, err := newClient(t, plain).VM(t.Context(), vm.Moid())
-	var verification *tls.CertificateVerificationError
-	if !errors.As(err, &verification) {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
 		t.Errorf("the system's roots: %v", err)
 	}
 	_, err = newClient(t, with(func(c *vsphere.Config) { c.Thumbprint = strings.Repeat("00:", 31) + "00" })).VM(t.Context(), vm.Moid())
@@ -243,8 +242,10 @@ func TestNewClientRefuses(t *testing.T) {
 		}
 	}
 	for _, c := range []vsphere.Config{
-		{Server: "vc", Thumbprint: "12:34"}, {Server: "vc", Thumbprint: strings.Repeat("g", 64)},
-		{Server: "vc", CAFile: "/does/not/exist"}, {Server: "vc", CAFile: os.DevNull},
+		{Server: "vc", Thumbprint: "12:34"},
+		{Server: "vc", Thumbprint: strings.Repeat("g", 64)},
+		{Server: "vc", CAFile: "/does/not/exist"},
+		{Server: "vc", CAFile: os.DevNull},
 	} {
 		if _, err := vsphere.NewClient(c); err == nil {
 			t.Errorf("%+v was accepted", c)

@@ -16,7 +16,7 @@ const (
 	// long enough to be no poll, short enough to notice a connection that died.
 	waitSeconds = 60
 	// tidyTimeout bounds a call that only tidies up.
-	tidyTimeout = 10 * time.Second
+	tidyTimeout = 2 * time.Second
 )
 
 // watch calls seen with the object's properties as they are, and again at each

@@ -580,9 +580,9 @@ func TestInterceptors(t *testing.T) {
 		t.Errorf("%d calls counted", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	f.vcenter.Hang("ReconfigVM_Task", 0)
+	f.vcenter.Hang("ReconfigVM_Task", 0, 0)
 	f.vcenter.Observe("ReconfigVM_Task", 0, 1, cancel) // asked first
-	_, err := f.vm.Reconfigure(ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: types.NewBool(true)})
+	_, err := f.vm.Reconfigure(ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: new(true)})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that hangs: %v", err)
 	}

@@ -32,8 +32,18 @@ type Interceptor struct {
 	acted    int
 }
 
-// Release lets go of calls that a Hang holds.
+// Release ends an interceptor: it lets go of calls that it holds, and acts on
+// no more.
 func (i *Interceptor) Release() { i.once.Do(func() { close(i.released) }) }
+
+func (i *Interceptor) isReleased() bool {
+	select {
+	case <-i.released:
+		return true
+	default:
+		return false
+	}
+}
 
 // Intercept adds an interceptor; the last one added is asked first.
 func (v *VCenter) Intercept(i *Interceptor) *Interceptor {
@@ -46,8 +56,8 @@ func (v *VCenter) Intercept(i *Interceptor) *Interceptor {
 
 // Hang makes calls wait until the client goes away or Release; they are not
 // carried out.
-func (v *VCenter) Hang(method string, skip int) *Interceptor {
-	i := &Interceptor{Method: method, Skip: skip}
+func (v *VCenter) Hang(method string, skip, times int) *Interceptor {
+	i := &Interceptor{Method: method, Skip: skip, Times: times}
 	i.Before = func(_ http.ResponseWriter, r *http.Request) bool {
 		select {
 		case <-r.Context().Done():
@@ -154,7 +164,7 @@ func (v *VCenter) count(method string) []*Interceptor {
 	v.calls[method]++
 	var acting []*Interceptor
 	for _, i := range v.interceptors {
-		if i.Method != "" && i.Method != method {
+		if i.isReleased() || (i.Method != "" && i.Method != method) {
 			continue
 		}
 		i.seen++

@@ -1,0 +1,187 @@
+package cbt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// blow is something that happens to one call.
+type blow struct {
+	name string
+	// strike acts on the call after skip others, once; it may end the context.
+	strike func(vcenter *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor
+	// losesLogin says that vCenter carries a login out and nobody is told.
+	losesLogin bool
+}
+
+var blows = []blow{
+	{"the connection drops before it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.DropBefore("", skip, 1)
+	}, false},
+	{"the connection drops after it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.DropAfter("", skip, 1)
+	}, true},
+	{"the session expires before it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.ExpireBefore("", skip, 1)
+	}, false},
+	{"it is cancelled meanwhile", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
+		return v.Observe("", skip, 1, cancel)
+	}, false},
+	{"it hangs until the timeout", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
+		hang := v.Hang("", skip, 1)
+		v.Observe("", skip, 1, cancel) // the timeout, asked first
+		return hang
+	}, false},
+}
+
+// Whatever happens to whichever call of Ensure: no snapshot of ours is left, or
+// the error names it, and a repeat ends well.
+func TestEnsureSurvivesEveryCall(t *testing.T) {
+	t.Parallel()
+	for _, blow := range blows {
+		t.Run(blow.name, func(t *testing.T) {
+			t.Parallel()
+			vcenter, _ := start(t)
+			calls := 1 // at least; the clean run says how many
+			for skip := 0; skip <= calls; skip++ {
+				vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", skip)})
+				manager, closeClient := connected(t, vcenter)
+				vcenter.ResetCalls()
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				// The first round strikes at nothing, and counts.
+				at := skip - 1
+				var struck *vspheretest.Interceptor
+				if at >= 0 {
+					struck = blow.strike(vcenter, at, cancel)
+				}
+				_, err := manager.Ensure(ctx, vm.Moid(), cbt.Options{})
+				cancel()
+				if struck != nil {
+					struck.Release()
+				}
+				if at < 0 {
+					if err != nil {
+						t.Fatal(err)
+					}
+					calls = total(vcenter.Calls())
+				}
+				var left *cbt.LeftSnapshotError
+				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
+					t.Errorf("call %d: snapshots %v are left, and the error is %v", at, names, err)
+				}
+				status, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
+				if err != nil || !status.Initialized() {
+					t.Errorf("call %d: the repeat: %v", at, err)
+				}
+				if names := vm.Snapshots(); len(names) > 0 {
+					t.Errorf("call %d: snapshots after the repeat: %v", at, names)
+				}
+				closeClient()
+			}
+			if calls < 15 {
+				t.Errorf("a clean run made %d calls, too few to be one", calls)
+			}
+			// The answer to one login was lost, so nobody knows its session.
+			if n := vcenter.Sessions(); n > 1 || (n == 1 && !blow.losesLogin) {
+				t.Errorf("%d sessions left", n)
+			}
+		})
+	}
+}
+
+func total(calls map[string]int) int {
+	n := 0
+	for _, count := range calls {
+		n += count
+	}
+	return n
+}
+
+// connected gives a manager with a session of its own.
+func connected(t *testing.T, vcenter *vspheretest.VCenter) (manager *cbt.Manager, done func()) {
+	t.Helper()
+	client, err := vsphere.NewClient(vsphere.Config{
+		Server: vcenter.URL.Host, Username: vspheretest.Username, Password: vspheretest.Password, Thumbprint: vcenter.Thumbprint(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cbt.NewManager(client, slog.New(slog.DiscardHandler)), func() {
+		if err := client.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A task of somebody else is waited for, also where vCenter refuses at once.
+func TestEnsureWaitsForAnotherTask(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	release := vm.Occupy()
+	refused := make(chan struct{})
+	vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { close(refused) }) // it waits for the task
+	go func() { <-refused; release() }()
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEnsureGivesUpOnAnotherTaskInTime(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	release := vm.Occupy()
+	defer release()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := manager.Ensure(ctx, vm.Moid(), cbt.Options{})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "which holds the virtual machine") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Two writers of one VM in one process take turns.
+func TestEnsureSerialisesOneVM(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	results := make(chan error, 4)
+	for range cap(results) {
+		go func() {
+			_, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
+			results <- err
+		}()
+	}
+	for range cap(results) {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	if got := vcenter.Calls()["CreateSnapshot_Task"]; got != 1 {
+		t.Errorf("%d snapshots were made", got)
+	}
+}
+
+func TestEnsureVMVanishes(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	vcenter.Observe("CreateSnapshot_Task", 0, 1, func() {
+		if err := vm.Destroy(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); !errors.Is(err, vsphere.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
