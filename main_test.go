@@ -217,6 +217,32 @@ func TestNoSessionIsLeft(t *testing.T) {
 	}
 }
 
+// Snapshots of other tools move change IDs and files: no drift.
+func TestForeignSnapshotsAreNoDrift(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	w, _ := replicated(t, vcenter, "")
+	w.write(filepath.Join(w.dir, "cbt.tf"), "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n}\n")
+	w.terraform(0, "apply", "-auto-approve")
+	look := func(when string) {
+		t.Helper()
+		for _, args := range [][]string{{"plan", "-detailed-exitcode"}, {"plan", "-refresh-only", "-detailed-exitcode"}} {
+			if output, err := w.command(append(args, "-no-color")...).CombinedOutput(); err != nil {
+				t.Errorf("%s: %v: %v\n%s", when, args, err, output)
+			}
+		}
+	}
+	look("after the apply")
+	if err := errors.Join(vm.AddSnapshot("nightly", ""), vm.AddSnapshot("nightly", "")); err != nil {
+		t.Fatal(err)
+	}
+	look("with snapshots of another tool")
+	if err := vm.RemoveSnapshots(); err != nil {
+		t.Fatal(err)
+	}
+	look("after they were removed")
+}
+
 // running is a terraform under way.
 type running struct {
 	t      *testing.T

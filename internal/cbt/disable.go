@@ -22,7 +22,10 @@ func (m *Manager) Disable(ctx context.Context, moid string) error {
 	if err := m.removeLeftovers(ctx, status.VM); err != nil {
 		return err
 	}
-	_, err = m.disable(ctx, status)
+	after, err := m.disable(ctx, status)
+	if err == nil && after.Enabled() {
+		err = fmt.Errorf("the flag changeTrackingEnabled of %s still reads true after it was switched off", status.VM.Path)
+	}
 	return err
 }
 

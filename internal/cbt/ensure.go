@@ -122,6 +122,10 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 	if err != nil {
 		return nil, &StageError{StageInitialize, err}
 	}
+	// One that was still being made when the VM was read first.
+	if err := m.removeLeftovers(ctx, after.VM); err != nil {
+		return nil, &StageError{StageTidy, err}
+	}
 	if !after.Enabled() || !after.Initialized() {
 		return nil, &StageError{StageInitialize, &UninitializedError{
 			VM: vm.Path, Enabled: after.Enabled(), Disks: after.Uninitialized(),

@@ -44,9 +44,27 @@ func (m *Manager) Find(ctx context.Context, name vsphere.Name) (*Status, error) 
 	return NewStatus(vm), nil
 }
 
+// holds is the key under which a context says whose VM it holds already.
+type holds struct{ moid string }
+
+// Exclusive runs something while nobody else in this process writes to the VM,
+// neither Ensure, Reset nor Disable; do may call these with the context that it
+// is given.
+func (m *Manager) Exclusive(ctx context.Context, moid string, do func(ctx context.Context) error) error {
+	unlock, err := m.lock(ctx, moid)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return do(context.WithValue(ctx, holds{moid}, true))
+}
+
 // lock makes the caller the only one in this process that writes to a VM. The
 // error is that of a context that ended before.
 func (m *Manager) lock(ctx context.Context, moid string) (unlock func(), err error) {
+	if ctx.Value(holds{moid}) != nil {
+		return func() {}, nil
+	}
 	m.mu.Lock()
 	token := m.locks[moid]
 	if token == nil {

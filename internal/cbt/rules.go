@@ -48,8 +48,7 @@ func (s *Status) Blockers(allowExistingSnapshots bool) []string {
 	if s.Enabled() && s.Initialized() {
 		return nil
 	}
-	blockers := slices.Concat(s.machineBlockers(), s.snapshotBlockers(allowExistingSnapshots), s.diskBlockers())
-	return blockers
+	return slices.Concat(s.machineBlockers(), s.snapshotBlockers(allowExistingSnapshots), s.diskBlockers())
 }
 
 func (s *Status) machineBlockers() []string {
@@ -109,7 +108,7 @@ func (s *Status) snapshotBlockers(allowExisting bool) []string {
 	}
 	if len(existing) > 0 && !allowExisting {
 		blockers = append(blockers, fmt.Sprintf("it has %s, and tracking that starts over a snapshot can miss changes: "+
-			"remove the snapshots, or set allow_existing_snapshots if you know that they are harmless",
+			"remove the snapshots, or set allow_existing_snapshots of its vma_cbt if you know that they are harmless",
 			counted(existing, "snapshot")))
 	}
 	if deepest >= maxDepth {

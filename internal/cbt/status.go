@@ -52,14 +52,15 @@ func (s *Status) Initialized() bool {
 	return len(s.trackable()) > 0 && len(s.Uninitialized()) == 0
 }
 
+// Works says that there is nothing to do: tracking is on and initialised, and
+// no temporary snapshot of an earlier run is left.
+func (s *Status) Works() bool {
+	return s.Enabled() && s.Initialized() && !slices.ContainsFunc(s.VM.Snapshots, isOurs)
+}
+
 // Uninitialized are the disks that can be tracked and are not.
 func (s *Status) Uninitialized() []DiskStatus {
 	return slices.DeleteFunc(s.trackable(), func(d DiskStatus) bool { return d.Tracked })
-}
-
-// Untrackable are the disks that cannot be tracked.
-func (s *Status) Untrackable() []DiskStatus {
-	return slices.DeleteFunc(slices.Clone(s.Disks), func(d DiskStatus) bool { return d.Trackable })
 }
 
 func (s *Status) trackable() []DiskStatus {

@@ -60,13 +60,18 @@ func MissingOpenStack(added map[string]string) []string {
 	return missing
 }
 
+// ownVariables are the beginnings of variables that are the provider's own, or
+// Terraform's for its providers.
+var ownVariables = []string{"VSPHERE_", "TMPDIR=", "PLUGIN_", "TF_PLUGIN_", "TF_REATTACH_"}
+
 // environ is the environment of the child: that of this process, without what
 // is the provider's own, and what was added.
 func environ(added map[string]string) []string {
 	var env []string
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
-		if _, ok := added[name]; ok || strings.HasPrefix(name, "VSPHERE_") || name == "TMPDIR" {
+		_, replaced := added[name]
+		if replaced || slices.ContainsFunc(ownVariables, func(own string) bool { return strings.HasPrefix(pair, own) }) {
 			continue
 		}
 		env = append(env, pair)

@@ -2,7 +2,7 @@
 // is the only package that starts processes.
 //
 // A Job is a value: program, arguments, environment and secrets. Running it is
-// another thing (Start, Wait), so that it may run elsewhere one day. The
+// another thing (Run), so that it may run elsewhere one day. The
 // package knows neither Terraform nor vSphere.
 package migratekit
 

@@ -1,9 +1,9 @@
 package migratekit
 
 import (
-	"bytes"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -11,6 +11,8 @@ import (
 const (
 	// tailLines is how much of the output an error shows.
 	tailLines = 20
+	// maxTailLine bounds a line of it, in bytes.
+	maxTailLine = 500
 	// maxLine bounds one line of output, in bytes; the rest of it is a new one.
 	maxLine = 64 << 10
 )
@@ -25,6 +27,8 @@ type Copy struct {
 
 // Outcome is what migratekit's log says that happened.
 type Outcome struct {
+	// Started is false where it could not even be started.
+	Started bool
 	// Completed says that it logged the end of a migration or of a cutover.
 	Completed bool
 	// Copies are in the order of its log, one or more for a disk.
@@ -39,46 +43,68 @@ type Outcome struct {
 type output struct {
 	log     io.Writer
 	redact  *strings.Replacer
+	longest int // of the secrets' forms, in bytes
 	outcome Outcome
 	partial []byte
+	// returned says that the line ended in a carriage return: a progress bar,
+	// unless a line feed follows.
+	returned bool
 }
 
 var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
 
 func (o *output) Write(p []byte) (int, error) {
-	written := len(p)
-	for len(p) > 0 {
-		i := bytes.IndexAny(p, "\r\n")
-		if i < 0 {
-			o.partial = append(o.partial, p...)
-			if len(o.partial) > maxLine {
-				o.flush()
-			}
-			break
-		}
-		o.partial = append(o.partial, p[:i]...)
-		if p[i] == '\n' || (i+1 < len(p) && p[i+1] == '\n') {
+	for _, c := range p {
+		switch {
+		case c == '\n':
 			o.flush()
+			continue
+		case o.returned:
+			o.partial = o.partial[:0]
 		}
-		o.partial = o.partial[:0]
-		p = p[i+1:]
+		o.returned = c == '\r'
+		if o.returned {
+			continue
+		}
+		if o.partial = append(o.partial, c); len(o.partial) >= maxLine+o.longest {
+			o.cut()
+		}
 	}
-	return written, nil
+	return len(p), nil
 }
 
-// flush ends the line that was begun.
+// cut ends a line that has no end. What could be the beginning of a secret
+// stays for the next one.
+func (o *output) cut() {
+	rest := slices.Clone(o.partial[len(o.partial)-o.longest:])
+	whole := o.redact.Replace(string(o.partial))
+	if strings.HasSuffix(whole, string(rest)) {
+		o.partial = o.partial[:len(o.partial)-len(rest)]
+	} else {
+		rest = nil // a secret reaches into it, and goes with this line
+	}
+	o.flush()
+	o.partial = append(o.partial, rest...)
+}
+
+// flush ends the line that was begun. It learns from the line as it is, and
+// writes it without secrets.
 func (o *output) flush() {
-	line := o.redact.Replace(ansi.ReplaceAllString(string(o.partial), ""))
-	o.partial = o.partial[:0]
+	line := ansi.ReplaceAllString(string(o.partial), "")
+	o.partial, o.returned = o.partial[:0], false
 	if strings.TrimSpace(line) == "" {
 		return
 	}
+	o.outcome.note(line)
+	line = o.redact.Replace(line)
 	_, _ = io.WriteString(o.log, line+"\n") // a full disk must not end the copy
+	if len(line) > maxTailLine {
+		line = strings.ToValidUTF8(line[:maxTailLine], "") + " …"
+	}
 	o.outcome.Tail = append(o.outcome.Tail, line)
 	if extra := len(o.outcome.Tail) - tailLines; extra > 0 {
 		o.outcome.Tail = o.outcome.Tail[extra:]
 	}
-	o.outcome.note(line)
 }
 
 // note learns from one line. The messages are migratekit's own; a level says

@@ -2,7 +2,10 @@ package migratekit
 
 import (
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/xml"
+	"html"
 	"net/url"
 	"os"
 	"slices"
@@ -38,27 +41,45 @@ func secretValues(added map[string]string) []string {
 	return secrets
 }
 
-// newRedactor replaces secrets, also as programs quote them: in a URL, in JSON,
-// in a Go or logfmt string.
-func newRedactor(secrets []string) *strings.Replacer {
-	var forms []string
+// forms are a secret as programs print it: as it is, and as they quote it in a
+// URL, in JSON, XML or HTML, in a Go or logfmt string, for a shell, in base64.
+func forms(secret string) []string {
+	var markup strings.Builder
+	_ = xml.EscapeText(&markup, []byte(secret)) // a builder cannot fail
+	encoded, _ := json.Marshal(secret)          // a string cannot fail
+	user := url.UserPassword("", secret).String()
+	inner := func(quoted string) string { return quoted[1 : len(quoted)-1] }
+	return []string{
+		secret, inner(strconv.Quote(secret)), inner(strconv.QuoteToASCII(secret)), inner(string(encoded)),
+		url.QueryEscape(secret), url.PathEscape(secret), strings.TrimPrefix(user, ":"),
+		markup.String(), html.EscapeString(secret), strings.ReplaceAll(secret, "'", `'\''`),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)),
+	}
+}
+
+// newRedactor replaces secrets in all their forms; longest is the length of the
+// longest of these, in bytes.
+func newRedactor(secrets []string) (replacer *strings.Replacer, longest int) {
+	var all []string
 	for _, secret := range secrets {
-		if secret == "" {
-			continue
+		if secret != "" {
+			all = append(all, forms(secret)...)
 		}
-		quoted := strconv.Quote(secret)
-		encoded, _ := json.Marshal(secret) // a string cannot fail
-		forms = append(forms, secret, quoted[1:len(quoted)-1], string(encoded[1:len(encoded)-1]),
-			url.QueryEscape(secret), url.PathEscape(secret))
 	}
 	// The longest first: a replacer takes the first of its pairs that fits.
-	slices.SortFunc(forms, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	var pairs []string
-	for _, form := range slices.Compact(forms) {
+	for _, form := range slices.Compact(all) {
 		pairs = append(pairs, form, redacted)
 	}
-	return strings.NewReplacer(pairs...)
+	if len(all) > 0 {
+		longest = len(all[0])
+	}
+	return strings.NewReplacer(pairs...), longest
 }
 
 // Redact takes the job's secrets out of a text.
-func (j Job) Redact(text string) string { return newRedactor(j.Secrets).Replace(text) }
+func (j Job) Redact(text string) string {
+	redactor, _ := newRedactor(j.Secrets)
+	return redactor.Replace(text)
+}

@@ -67,14 +67,15 @@ func Run(ctx context.Context, job Job, options Options) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("make a pipe for migratekit: %w", err)
 	}
-	out := &output{log: log, redact: newRedactor(job.Secrets)}
+	out := &output{log: log}
+	out.redact, out.longest = newRedactor(job.Secrets)
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
 		_, _ = io.Copy(out, read)
 	}()
 
-	err = supervise(ctx, job, options, temporary, write)
+	out.outcome.Started, err = supervise(ctx, job, options, temporary, write)
 	_ = write.Close()
 	select {
 	case <-drained:
@@ -97,17 +98,19 @@ func ending(err error) string {
 // supervise runs the child on one thread of the operating system, which it
 // holds for the child's whole life: the signal that takes the child down with
 // its parent is bound to the thread that started it.
-func supervise(ctx context.Context, job Job, options Options, temporary string, output *os.File) error {
-	ended := make(chan error, 1)
+func supervise(ctx context.Context, job Job, options Options, temporary string, output *os.File) (started bool, err error) {
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		ended <- child(ctx, job, options, temporary, output)
+		started, err = child(ctx, job, options, temporary, output)
 	}()
-	return <-ended
+	<-ended
+	return started, err
 }
 
-func child(ctx context.Context, job Job, options Options, temporary string, output *os.File) error {
+func child(ctx context.Context, job Job, options Options, temporary string, output *os.File) (started bool, err error) {
 	env := map[string]string{"TMPDIR": temporary}
 	maps.Copy(env, job.Env)
 	cmd := exec.CommandContext(ctx, job.Program, job.Args...) //nolint:gosec // running this program is what the package is for
@@ -117,26 +120,26 @@ func child(ctx context.Context, job Job, options Options, temporary string, outp
 	cmd.Cancel = func() error { return interrupt(cmd.Process) }
 	cmd.WaitDelay = max(options.StopGrace, 1) // 0 would mean for ever
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start migratekit: %w", err)
+		return false, fmt.Errorf("start migratekit: %w", err)
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	killGroup(cmd.Process) // what it started and left
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return nil
+		return true, nil
 	case errors.As(err, &exit):
 		err = &ExitError{Err: exit, Killed: ctx.Err() != nil && wasKilled(exit)}
 	default:
 		err = fmt.Errorf("wait for migratekit: %w", err)
 	}
 	if ctx.Err() != nil { // Wait tells the exit status only
-		return fmt.Errorf("%w: %w", ctx.Err(), err)
+		return true, fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
-	return err
+	return true, err
 }
 
 // createLog makes the log file, which must not exist, with a header.

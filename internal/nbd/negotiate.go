@@ -104,7 +104,7 @@ func greet(conn io.ReadWriter) (uint16, error) {
 		Magic, Style uint64
 	}
 	if err := binary.Read(conn, binary.BigEndian, &hello); err != nil {
-		return 0, fmt.Errorf("%w: it sent no greeting: %w", ErrNotNBD, err)
+		return 0, fmt.Errorf("the server sent no NBD greeting: %w", err) // a tunnel whose far end is not up yet
 	}
 	switch {
 	case hello.Magic != nbdMagic:

@@ -15,6 +15,9 @@ import (
 // defaultPort is the port that IANA assigned to NBD.
 const defaultPort = "10809"
 
+// local is the only address that migratekit connects to.
+const local = "127.0.0.1"
+
 // URI names an export: nbd://host[:port]/name.
 type URI struct {
 	// Host and Port say where the server listens.
@@ -44,11 +47,18 @@ func ParseURI(s string) (URI, error) {
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return URI{}, fmt.Errorf("parse NBD URI %q: want nbd://host:port/name and nothing else", s)
 	}
+	if strings.Contains(u.Path, ",") {
+		return URI{}, fmt.Errorf("parse NBD URI %q: migratekit takes a comma in the name of an export for the end of it", s)
+	}
+	host := u.Hostname()
+	if host == "localhost" {
+		host = local // and not ::1
+	}
 	port := u.Port()
 	if port == "" {
 		port = defaultPort
 	}
-	return URI{Host: u.Hostname(), Port: port, Export: strings.TrimPrefix(u.Path, "/"), text: s}, nil
+	return URI{Host: host, Port: port, Export: strings.TrimPrefix(u.Path, "/"), text: s}, nil
 }
 
 // Address is host:port.
@@ -56,11 +66,5 @@ func (u URI) Address() string { return net.JoinHostPort(u.Host, u.Port) }
 
 func (u URI) String() string { return u.text }
 
-// Loopback says whether the server is on this machine by its name or address.
-func (u URI) Loopback() bool {
-	if u.Host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(u.Host)
-	return ip != nil && ip.IsLoopback()
-}
+// Local says whether the server is where migratekit connects: 127.0.0.1.
+func (u URI) Local() bool { return u.Host == local }

@@ -141,13 +141,16 @@ func TestParseURI(t *testing.T) {
 		}
 	}
 	got := parse(t, "nbd://127.0.0.1:10808/web01-0")
-	if got.Address() != "127.0.0.1:10808" || got.Export != "web01-0" || !got.Loopback() {
+	if got.Address() != "127.0.0.1:10808" || got.Export != "web01-0" || !got.Local() {
 		t.Errorf("got %+v", got)
 	}
-	if got := parse(t, "nbd://[::1]/a/b"); got.Address() != "[::1]:10809" || got.Export != "a/b" || !got.Loopback() {
+	if got := parse(t, "nbd://[::1]/a/b"); got.Address() != "[::1]:10809" || got.Export != "a/b" || got.Local() {
 		t.Errorf("got %+v", got)
 	}
-	if parse(t, "nbd://10.0.0.1/x").Loopback() {
-		t.Error("10.0.0.1 is not loopback")
+	if got := parse(t, "nbd://localhost:1/x"); !got.Local() || got.Address() != "127.0.0.1:1" {
+		t.Errorf("got %+v", got)
+	}
+	if parse(t, "nbd://10.0.0.1/x").Local() || parse(t, "nbd://127.0.0.2/x").Local() {
+		t.Error("only 127.0.0.1 is where migratekit connects")
 	}
 }

@@ -63,17 +63,14 @@ func (m cbtModel) work(state *cbtModel) bool {
 	return !state.Enabled.ValueBool() || !state.Initialized.ValueBool() || m.resets(state)
 }
 
-// resets says that reset_triggers changed.
-func (m cbtModel) resets(state *cbtModel) bool { return !m.ResetTriggers.Equal(state.ResetTriggers) }
-
-// settled says that the configuration names the VM as the state does.
-func (m cbtModel) settled(state vmNames) bool {
-	same := func(config, state types.String) bool { return config.IsNull() || config.Equal(state) }
-	return same(m.VMPath, state.VMPath) && same(m.VMUUID, state.VMUUID) && same(m.VMMoid, state.VMMoid)
+// resets says that a value of reset_triggers changed. To begin with them, or to
+// do without, resets nothing.
+func (m cbtModel) resets(state *cbtModel) bool {
+	return !m.ResetTriggers.IsNull() && !state.ResetTriggers.IsNull() && !m.ResetTriggers.Equal(state.ResetTriggers)
 }
 
-// names0 is the part of a state that names the VM, nil where there is none.
-func names0(state *cbtModel) *vmNames {
+// namesOf is the part of a state that names the VM, nil where there is none.
+func namesOf(state *cbtModel) *vmNames {
 	if state == nil {
 		return nil
 	}
@@ -93,7 +90,8 @@ func (m *cbtModel) fromStatus(status *cbt.Status, diags *diag.Diagnostics) {
 // setStatus takes what is true of tracking now.
 func (m *cbtModel) setStatus(status *cbt.Status, diags *diag.Diagnostics) {
 	m.Enabled = types.BoolValue(status.Enabled())
-	m.Initialized = types.BoolValue(status.Initialized())
+	// A temporary snapshot that is left shows as drift, so that it is removed.
+	m.Initialized = types.BoolValue(status.Initialized() && (status.Works() || !status.Enabled()))
 	disks := make([]attr.Value, 0, len(status.Disks))
 	for _, d := range status.Disks {
 		disk, problems := types.ObjectValue(diskTypes, map[string]attr.Value{
@@ -169,5 +167,3 @@ func consolidationWarning(vm *vsphere.VM) diag.Diagnostic {
 	return diag.NewWarningDiagnostic("Consolidation Needed",
 		fmt.Sprintf("vCenter says that the disks of %q need consolidation: a snapshot was removed and its changes were not merged. Tracking works, but consolidate the disks (\"Snapshots → Consolidate\") soon.", vm.Path))
 }
-
-func quote(s string) string { return fmt.Sprintf("%q", s) }

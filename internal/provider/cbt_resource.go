@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
@@ -46,7 +47,7 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		Optional:            true, Computed: true, Default: booldefault.StaticBool(false),
 	}
 	attributes["reset_triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; when one changes, tracking is reset: off, on, initialised, with a new epoch on every disk, so that the next copy is full.",
+		MarkdownDescription: "Any values; when one changes, tracking is reset: off, on, initialised, with a new epoch on every disk, so that the next copy is full. To add them to a resource that exists, or to remove them, resets nothing.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_destroy"] = schema.StringAttribute{
@@ -123,7 +124,7 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, names0(state), req.Private, resp)
+	status := r.services.planned(ctx, config.vmNames, namesOf(state), resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
@@ -138,7 +139,7 @@ func (r *cbtResource) refuse(
 	if state != nil && plan.resets(state) {
 		reasons = status.ResetBlockers()
 		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",
-			"Tracking of "+quote(status.VM.Path)+" will be switched off and on again. Every change ID from before is then worthless, and the next copy of every disk is full.")
+			fmt.Sprintf("Tracking of %q will be switched off and on again. Every change ID from before is then worthless, and the next copy of every disk is full.", status.VM.Path))
 	}
 	if len(reasons) > 0 {
 		err := &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons}
@@ -174,7 +175,6 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateFound, encodeFound(found))...)
 	plan.fromStatus(status, &resp.Diagnostics)
-	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
@@ -206,7 +206,6 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.refresh(status.VM)
 	state.setStatus(status, &resp.Diagnostics)
-	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -235,7 +234,6 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	plan.fromStatus(status, &resp.Diagnostics)
-	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }

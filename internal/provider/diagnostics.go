@@ -20,12 +20,14 @@ import (
 // happened to which object, what to do, and the cause. Verb is what was tried
 // ("Read Virtual Machine"), at the attribute that names the VM.
 func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
+	if _, left := errors.AsType[*cbt.LeftSnapshotError](err); left {
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to Remove Temporary Snapshot", sentence(err))
+	}
 	if d := connectionDiagnostic(err); d != nil {
 		return d
 	}
 	var (
 		blocked    *cbt.BlockedError
-		left       *cbt.LeftSnapshotError
 		notVM      *vsphere.NotVMError
 		ambiguous  *vsphere.AmbiguousError
 		permission *vsphere.NoPermissionError
@@ -33,11 +35,9 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 	)
 	attribute := strings.TrimSpace(at.String())
 	switch {
-	case errors.As(err, &left):
-		return diag.NewAttributeErrorDiagnostic(at, "Unable to Remove Temporary Snapshot", sentence(err))
 	case errors.Is(err, context.DeadlineExceeded):
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb,
-			"The operation did not end within its timeout. Raise it in timeouts if vCenter only needs longer; nothing is left half done, and the next apply goes on.\n\n"+err.Error())
+			"The operation did not end within its timeout. Raise it in timeouts if vCenter only needs longer. The next plan shows what is left to do.\n\n"+err.Error())
 	case errors.Is(err, context.Canceled):
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, "The operation was interrupted. The next apply goes on.\n\n"+err.Error())
 	case errors.As(err, &blocked):
@@ -86,7 +86,7 @@ func connectionDiagnostic(err error) diag.Diagnostic {
 			fmt.Sprintf("The certificate of vCenter %q cannot be verified. Give the certificate of its authority in ca_file (VSPHERE_CA_FILE), or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)%s. To accept any certificate, set insecure (VSPHERE_ALLOW_UNVERIFIED_SSL) to true.\n\n%s",
 				connect.Server, shownFingerprint(certificate), connect.Err))
 	case errors.Is(err, context.Canceled):
-		return diag.NewErrorDiagnostic("Unable to Connect to vCenter", "The operation was interrupted before there was a session with vCenter. Nothing was changed.")
+		return diag.NewErrorDiagnostic("Unable to Connect to vCenter", "The operation was interrupted while it connected to vCenter. The next plan shows what is left to do.")
 	}
 	return diag.NewErrorDiagnostic("Unable to Connect to vCenter",
 		fmt.Sprintf("No session could be made with vCenter %q. Check vcenter (VSPHERE_SERVER) of the provider, and that this machine reaches it.\n\n%s", connect.Server, connect.Err))
@@ -96,7 +96,8 @@ func shownFingerprint(err *tls.CertificateVerificationError) string {
 	if err == nil || len(err.UnverifiedCertificates) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", which was %X here", sha256.Sum256(err.UnverifiedCertificates[0].Raw))
+	sum := sha256.Sum256(err.UnverifiedCertificates[0].Raw)
+	return ", which was " + strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":") + " here"
 }
 
 // sentence makes a sentence of an error's text.

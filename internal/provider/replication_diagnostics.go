@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
@@ -95,10 +96,13 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
 }
 
-func interruptedWarning(at path.Path, vm *vsphere.VM, result *replication.Result) diag.Diagnostic {
+func interruptedWarning(at path.Path, vm *vsphere.VM, result *replication.Result, err error) diag.Diagnostic {
 	detail := fmt.Sprintf("The cycle of %q was interrupted before it ended. Its status is \"interrupted\", and the next apply goes on in place.", vm.Path)
 	if result.Started {
 		detail += " migratekit's log is " + result.LogFile + "."
+	}
+	if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
+		detail += "\n\n" + sentence(left)
 	}
 	return diag.NewAttributeWarningDiagnostic(at, "Replication Interrupted", detail)
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -122,7 +123,8 @@ func (m replicationModel) previous(ctx context.Context, state replicationModel, 
 	previous := map[int32]string{}
 	for text, id := range ids {
 		key, err := parseKey(text)
-		if err != nil || now[text].ValueString() != before[text].ValueString() {
+		_, exported := now[text]
+		if err != nil || (!m.NBD.IsNull() && !exported) || now[text].ValueString() != before[text].ValueString() {
 			continue
 		}
 		previous[key] = id.ValueString()
@@ -146,6 +148,7 @@ func (m replicationModel) toCycle(
 		FailOnReset:       m.OnTrackingReset.ValueString() == onResetFail,
 		RemoveLeftovers:   m.OnLeftoverSnapshot.ValueString() == onLeftoverRemove,
 		LogDirectory:      s.logDirectory,
+		Planned:           m.told(ctx, diags),
 	}
 	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString()) // validated
 	diags.Append(m.ExtraArgs.ElementsAs(ctx, &cycle.ExtraArgs, false)...)
@@ -195,6 +198,23 @@ func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, 
 	m.TrackingIntact = types.BoolValue(replication.Intact(m.previous(ctx, *m, diags), status))
 }
 
+// told is what planned_cycle says, nil where it says nothing yet.
+func (m replicationModel) told(ctx context.Context, diags *diag.Diagnostics) map[int32]cbt.Kind {
+	if m.PlannedCycle.IsNull() || m.PlannedCycle.IsUnknown() {
+		return nil
+	}
+	planned := map[string]string{}
+	diags.Append(m.PlannedCycle.ElementsAs(ctx, &planned, false)...)
+	kinds := map[int32]cbt.Kind{}
+	for text, kind := range planned {
+		if key, err := parseKey(text); err == nil {
+			kind, _, _ := strings.Cut(kind, ":")
+			kinds[key] = cbt.Kind(kind)
+		}
+	}
+	return kinds
+}
+
 // setPlanned says what the cycle will copy.
 func (m *replicationModel) setPlanned(ctx context.Context, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
 	planned := map[string]string{}
@@ -219,6 +239,9 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
+	if end == cycleFailed && !result.Started { // nothing of this update has happened
+		m.Cutover, m.Triggers = state.Cutover, state.Triggers
+	}
 	if m.LastCycle.IsNull() || result.Started {
 		m.LastCycle = lastCycle(result, diags)
 	}
@@ -256,12 +279,20 @@ func lastCycle(result *replication.Result, diags *diag.Diagnostics) types.Object
 		"kind":          optional(string(result.Kind)),
 		"started_at":    types.StringValue(result.StartedAt.Format(time.RFC3339)),
 		"ended_at":      types.StringValue(result.EndedAt.Format(time.RFC3339)),
-		"changed_bytes": measured(result.ChangedBytes()),
+		"changed_bytes": total(result),
 		"log_file":      types.StringValue(result.LogFile),
 		"disks":         all,
 	})
 	diags.Append(problems...)
 	return last
+}
+
+// total is null where nothing was copied to its end.
+func total(result *replication.Result) types.Int64 {
+	if len(result.Disks) == 0 {
+		return types.Int64Null()
+	}
+	return measured(result.ChangedBytes())
 }
 
 // measured is null for what could not be measured.

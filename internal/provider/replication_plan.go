@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -34,7 +35,7 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	if state != nil && state.Cutover.ValueBool() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
 		resp.Diagnostics.AddAttributeError(path.Root("cutover"), "Invalid cutover",
-			"A cutover cannot be taken back: the source was, or was about to be, shut down. Set cutover to true again, or remove the resource to stop managing the virtual machine.")
+			"A cutover cannot be taken back: the source was, or was about to be, shut down. Set cutover to true again, or remove the resource to stop managing the virtual machine (terraform destroy needs -refresh=false then).")
 		return
 	}
 	runs := state == nil || plan.runs(ctx, *state, &resp.Diagnostics)
@@ -49,21 +50,25 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
-// look judges the VM as it was read, where there is anything to judge.
+// look reads the VM and judges it, where there is anything to judge.
 func (r *replicationResource) look(
 	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, seen private, resp *resource.ModifyPlanResponse,
 ) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	var names *vmNames
 	if state != nil {
 		names = &state.vmNames
-		if !runs && (state.cutOver() || settledNames(config.vmNames, state.vmNames)) {
+		switch {
+		case !runs && config.settled(state.vmNames):
+			return
+		case state.cutOver():
+			r.services.plannedAnother(ctx, config.vmNames, state.ID.ValueString(), resp)
 			return
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, names, seen, resp)
-	if status == nil || !runs || resp.Diagnostics.HasError() || plan.NBD.IsUnknown() || plan.OpenStack.IsUnknown() {
+	status := r.services.planned(ctx, config.vmNames, names, resp)
+	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
 		return
 	}
 	prior := replicationModel{}
@@ -75,9 +80,13 @@ func (r *replicationResource) look(
 		return
 	}
 	r.preflight(ctx, config.at(), cycle, status, &resp.Diagnostics)
-	if state == nil || len(resp.RequiresReplace) == 0 {
-		plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
+	if len(resp.RequiresReplace) > 0 {
+		return // Terraform plans the replacement by itself
 	}
+	if state != nil {
+		status = recall(ctx, seen, status)
+	}
+	plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
 	explain(cycle, status, &resp.Diagnostics)
 }
 
@@ -112,12 +121,21 @@ func (m *replicationModel) openResults(s *services) {
 	m.ChangeIDs = types.MapUnknown(types.StringType)
 	m.LastCycle = types.ObjectUnknown(lastTypes)
 	m.PlannedCycle = types.MapUnknown(types.StringType)
-	if s != nil && s.known && !m.gated(s) {
+	if s == nil || m.AutoCBT.IsUnknown() || (!s.known && !m.AutoCBT.ValueBool()) || (s.known && !m.gated(s)) {
 		m.CBTEnabled = types.BoolUnknown()
 	}
 }
 
-func settledNames(config, state vmNames) bool { return cbtModel{vmNames: config}.settled(state) }
+// targetKnown says that nothing of what migratekit is told is left open.
+func (m replicationModel) targetKnown(ctx context.Context) bool {
+	for _, value := range []attr.Value{m.NBD, m.OpenStack, m.ExtraArgs, m.CompressionMethod, m.AutoCBT, m.Cutover, m.OnTrackingReset} {
+		raw, err := value.ToTerraformValue(ctx)
+		if err != nil || !raw.IsFullyKnown() {
+			return false
+		}
+	}
+	return true
+}
 
 // preflight refuses what would fail only after the VM was touched.
 func (r *replicationResource) preflight(
@@ -139,10 +157,14 @@ func (r *replicationResource) preflight(
 	}
 	// Snapshots are left to the apply: a vma_cbt that is applied first may allow
 	// them.
+	gate := func(reasons []string) *replication.GateError {
+		return &replication.GateError{Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons}}
+	}
 	if reasons := r.services.manager.Blockers(ctx, status, true); len(reasons) > 0 {
-		diags.Append(gateDiagnostic(at, &replication.GateError{
-			Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons},
-		}))
+		diags.Append(gateDiagnostic(at, gate(reasons)))
+	} else if reasons := status.Blockers(false); len(reasons) > 0 {
+		diags.AddAttributeWarning(at, "Snapshots in the Way of Change Tracking",
+			"Unless a vma_cbt of this apply deals with them, the apply will fail: "+gate(reasons).Error())
 	}
 }
 
@@ -158,9 +180,9 @@ func explain(cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnosti
 					status.VM.Path, strings.Join(lost, "\n  - ")))
 		}
 	}
-	if !cycle.AutoCBT {
-		diags.AddAttributeWarning(path.Root("auto_cbt"), warningSummary(replication.TextUnchecked), replication.TextUnchecked+
-			". Where tracking is off, migratekit fails, or copies everything each time.")
+	if left := replication.NotCopied(cycle, status); len(left) > 0 {
+		diags.AddAttributeWarning(path.Root("nbd").AtName("exports"), "Disks Not Copied",
+			fmt.Sprintf("%q has disks without an export, which are not copied: %s.", status.VM.Path, strings.Join(left, ", ")))
 	}
 	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
 		diags.AddAttributeWarning(path.Root("cutover"), "Source Will Be Shut Down",

@@ -100,7 +100,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	}
 	state.refresh(status.VM)
 	state.setTracking(ctx, status, &resp.Diagnostics)
-	resp.Diagnostics.Append(remember(ctx, resp.Private, status.VM)...)
+	resp.Diagnostics.Append(remember(ctx, resp.Private, status)...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -134,7 +134,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 			resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
 			return
 		}
-		resp.Diagnostics.Append(remember(ctx, resp.Private, ensured.VM)...)
+		resp.Diagnostics.Append(remember(ctx, resp.Private, ensured)...)
 	}
 	plan.fillUnknown(status.VM)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
@@ -170,7 +170,7 @@ func (r *replicationResource) cycle(
 	}
 	result, err := r.services.runner.Run(ctx, cycle)
 	if result.Status != nil {
-		diags.Append(remember(ctx, seen, result.Status.VM)...)
+		diags.Append(remember(ctx, seen, result.Status)...)
 	}
 	for _, warning := range result.Warnings {
 		diags.AddAttributeWarning(at, warningSummary(warning), warning)
@@ -180,10 +180,10 @@ func (r *replicationResource) cycle(
 	case err == nil:
 	case errors.Is(ctx.Err(), context.Canceled):
 		end = cycleInterrupted
-		diags.Append(interruptedWarning(at, status.VM, result))
+		diags.Append(interruptedWarning(at, status.VM, result, err))
 	default:
 		end = cycleFailed
-		diags.Append(cycleDiagnostic(at, status.VM, result, err, state.Cycles.ValueInt64() == 0))
+		diags.Append(cycleDiagnostic(at, status.VM, result, err, state.ID.IsNull()))
 	}
 	plan.fromResult(ctx, result, end, state, diags)
 	if plan.CBTEnabled.IsUnknown() {

@@ -163,6 +163,7 @@ func TestReplicationOpenStack(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	e.SetPageSize(gib) // one answer measures a disk
 	var incremental atomic.Bool
 	e.env[migratekittest.Pause] = e.pauseUntilMeasured(t, &incremental)
 	config := func(run, more string) string {

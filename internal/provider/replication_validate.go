@@ -31,12 +31,20 @@ func (m replicationModel) validate(ctx context.Context, diags *diag.Diagnostics)
 	}
 }
 
-// validateExports: migratekit knows one port.
+// validateExports: migratekit knows one port, and no two disks share an export.
 func (m replicationModel) validateExports(ctx context.Context, diags *diag.Diagnostics) {
-	ports := map[string][]string{}
+	ports, names := map[string][]string{}, map[string][]string{}
 	for key, export := range m.exports(ctx, diags) {
 		if uri, err := nbd.ParseURI(export.ValueString()); err == nil && !export.IsUnknown() {
 			ports[uri.Port] = append(ports[uri.Port], key)
+			names[uri.Export] = append(names[uri.Export], key)
+		}
+	}
+	for name, keys := range names {
+		if len(keys) > 1 {
+			slices.Sort(keys)
+			diags.AddAttributeError(path.Root("nbd").AtName("exports"), "Invalid nbd.exports",
+				fmt.Sprintf("The disks %s have the same export %q, so that one would overwrite the other. Give each disk an export of its own.", strings.Join(keys, " and "), name))
 		}
 	}
 	if len(ports) < 2 {

@@ -10,35 +10,60 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// privateSeen is the key of private state that holds the VM as it was read
-// last. A plan is made of it, and not of another look at vCenter: Terraform
-// plans again during an apply, and a plan must then come out the same although
-// another resource has changed the VM meanwhile.
+// privateSeen is the key of private state that holds tracking as it was read
+// last. What a cycle is planned to copy is made of it, and not of another look
+// at vCenter: Terraform plans again during an apply, and a plan must then come
+// out the same although another resource has changed the VM meanwhile.
 const privateSeen = "seen"
 
-// private is the part of private state that seen needs; the framework's type
-// for it is not exported.
+// seen has nothing in it that moves by itself: Terraform compares private state
+// too when it looks for drift.
+type seen struct {
+	Enabled bool       `json:"enabled"`
+	Disks   []seenDisk `json:"disks"`
+}
+
+type seenDisk struct {
+	Key   int32  `json:"key"`
+	Label string `json:"label"`
+	Epoch string `json:"epoch"`
+}
+
+// private is the part of private state that is needed here; the framework's
+// type for it is not exported.
 type private interface {
 	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
 	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
 }
 
-// remember keeps the VM as it was read.
-func remember(ctx context.Context, to private, vm *vsphere.VM) diag.Diagnostics {
-	encoded, err := json.Marshal(vm)
+// remember keeps tracking as it was read.
+func remember(ctx context.Context, to private, status *cbt.Status) diag.Diagnostics {
+	s := seen{Enabled: status.Enabled(), Disks: []seenDisk{}}
+	for _, disk := range status.Disks {
+		s.Disks = append(s.Disks, seenDisk{Key: disk.Key, Label: disk.Label, Epoch: cbt.Epoch(disk.ChangeID)})
+	}
+	encoded, err := json.Marshal(s)
 	if err != nil {
-		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save Virtual Machine", err.Error())}
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save Change Tracking", err.Error())}
 	}
 	return to.SetKey(ctx, privateSeen, encoded)
 }
 
-// recall gives the VM as it was read last, nil where that was never kept or is
-// another VM.
-func recall(ctx context.Context, from private, id string) *cbt.Status {
+// recall gives tracking as it was read last, enough to plan a cycle; otherwise
+// the status that is given.
+func recall(ctx context.Context, from private, otherwise *cbt.Status) *cbt.Status {
 	encoded, _ := from.GetKey(ctx, privateSeen)
-	var vm vsphere.VM
-	if len(encoded) == 0 || json.Unmarshal(encoded, &vm) != nil || vmID(&vm) != id {
-		return nil
+	var s seen
+	if len(encoded) == 0 || json.Unmarshal(encoded, &s) != nil {
+		return otherwise
 	}
-	return cbt.NewStatus(&vm)
+	vm := &vsphere.VM{Name: otherwise.VM.Name, Path: otherwise.VM.Path, ChangeTracking: s.Enabled}
+	for _, disk := range s.Disks {
+		d := vsphere.Disk{Key: disk.Key, Label: disk.Label, Backing: vsphere.BackingFlatVer2}
+		if disk.Epoch != "" {
+			d.ChangeID = disk.Epoch + "/0"
+		}
+		vm.Disks = append(vm.Disks, d)
+	}
+	return cbt.NewStatus(vm)
 }

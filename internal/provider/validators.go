@@ -176,8 +176,8 @@ func (nbdURIValidator) ValidateString(_ context.Context, req validator.StringReq
 	switch {
 	case err != nil:
 		resp.Diagnostics.Append(invalid(req.Path, "%q cannot be used as an NBD export. Write nbd://127.0.0.1:port/name.\n\n%s", value, err))
-	case !uri.Loopback():
-		resp.Diagnostics.Append(invalid(req.Path, "%q is on another machine, but migratekit connects to 127.0.0.1 only. Let a tunnel on this machine lead there, and write nbd://127.0.0.1:port/name.", value))
+	case !uri.Local():
+		resp.Diagnostics.Append(invalid(req.Path, "%q is not at 127.0.0.1, and migratekit connects to 127.0.0.1 only. Let a tunnel on this machine lead there, and write nbd://127.0.0.1:port/name.", value))
 	}
 }
 

@@ -28,12 +28,11 @@ func (s *services) current(ctx context.Context, names vmNames) (*cbt.Status, err
 	return s.manager.Find(ctx, vsphere.Name{InstanceUUID: id})
 }
 
-// planned gives the VM that a plan is about: that of the configuration for a
-// resource to create, that of the state, as it was read last, for one to
-// update. Where the configuration now names another VM it asks for a
+// planned reads the VM that a plan is about: that of the configuration for a
+// resource to create, that of the state for one to update. Where the configuration now names another VM it asks for a
 // replacement; where it names none any more, it says where the VM went.
 func (s *services) planned(
-	ctx context.Context, config vmNames, state *vmNames, seen private, resp *resource.ModifyPlanResponse,
+	ctx context.Context, config vmNames, state *vmNames, resp *resource.ModifyPlanResponse,
 ) *cbt.Status {
 	name, at, ok := config.name()
 	if state == nil {
@@ -47,31 +46,48 @@ func (s *services) planned(
 		}
 		return status
 	}
-	status := recall(ctx, seen, state.ID.ValueString())
-	if status == nil {
-		var err error
-		if status, err = s.current(ctx, *state); err != nil {
-			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
-			return nil
-		}
+	status, err := s.current(ctx, *state)
+	if err != nil {
+		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		return nil
 	}
 	if !ok || names(name, status.VM) {
 		return status
 	}
+	other, found := s.plannedAnother(ctx, config, vmID(status.VM), resp)
+	switch {
+	case other != nil:
+		return other
+	case !found:
+		resp.Diagnostics.Append(movedWarning(name, status.VM))
+	}
+	return status
+}
+
+// plannedAnother asks for a replacement where the configuration names another
+// VM than the one of that ID, and gives it. Found is false where it names none.
+func (s *services) plannedAnother(
+	ctx context.Context, config vmNames, id string, resp *resource.ModifyPlanResponse,
+) (other *cbt.Status, found bool) {
+	name, at, ok := config.name()
+	if !ok {
+		return nil, true
+	}
 	other, err := s.manager.Find(ctx, name)
 	switch {
 	case errors.Is(err, vsphere.ErrNotFound):
-		resp.Diagnostics.Append(movedWarning(name, status.VM))
+		return nil, false
 	case err != nil:
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
-	case vmID(other.VM) != vmID(status.VM):
-		resp.RequiresReplace = append(resp.RequiresReplace, at)
-		resp.Diagnostics.AddAttributeWarning(at, "Another Virtual Machine",
-			fmt.Sprintf("The virtual machine %s is not the one that this resource manages, which is %q now. The resource will be replaced: "+
-				"the old virtual machine is let go as a destroy would, and the new one is taken up.", name, status.VM.Path))
-		return other
+		return nil, true
+	case vmID(other.VM) == id:
+		return nil, true
 	}
-	return status
+	resp.RequiresReplace = append(resp.RequiresReplace, at)
+	resp.Diagnostics.AddAttributeWarning(at, "Another Virtual Machine",
+		fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The resource will be replaced: "+
+			"the old virtual machine is let go as a destroy would, and the new one is taken up.", name))
+	return other, true
 }
 
 // names says whether a name is that VM's, as far as one can tell without asking.

@@ -78,6 +78,12 @@ func (m vmNames) name() (name vsphere.Name, at path.Path, ok bool) {
 	return vsphere.Name{Moid: m.VMMoid.ValueString()}, path.Root(attributeMoid), !m.VMMoid.IsNull() && !m.VMMoid.IsUnknown()
 }
 
+// settled says that the configuration names the VM as the state does.
+func (m vmNames) settled(state vmNames) bool {
+	same := func(config, state types.String) bool { return config.IsNull() || config.Equal(state) }
+	return same(m.VMPath, state.VMPath) && same(m.VMUUID, state.VMUUID) && same(m.VMMoid, state.VMMoid)
+}
+
 // at is the attribute that the configuration names the VM with.
 func (m vmNames) at() path.Path {
 	_, at, _ := m.name()

@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,12 +25,12 @@ func conclude(
 		if !logged {
 			kind = planned[key].Kind
 		}
-		if !succeeded && !copied.done(key, posted) {
+		if !copied.ended(key, posted, succeeded) {
 			continue // its last good change ID stays
 		}
-		if logged && kind != planned[key].Kind {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("%s (device key %d) of %s was copied %s, and %s was expected",
-				status.Disk(key).Label, key, status.VM.Path, kindText(kind), kindText(planned[key].Kind)))
+		if told := cycle.told(key, planned); kind != told {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s (device key %d) of %s was copied %s, and %s was planned",
+				status.Disk(key).Label, key, status.VM.Path, kindText(kind), kindText(told)))
 		}
 		result.Disks[key] = DiskResult{Kind: kind, ChangedBytes: changedBytes(key, kind, status, measured)}
 		if id := changeID(key, status, measured, posted); id != "" {
@@ -36,14 +38,40 @@ func conclude(
 		}
 	}
 	if succeeded {
-		keep := cycle.keys(status)
-		maps.DeleteFunc(result.ChangeIDs, func(key int32, _ string) bool { return !slices.Contains(keep, key) })
-		if !measured.seen {
-			result.Warnings = append(result.Warnings, fmt.Sprintf(
-				"the snapshot of migratekit on %s was gone before it could be measured, so the bytes of incremental copies are not known", status.VM.Path))
-		}
+		result.Warnings = append(result.Warnings, doubts(cycle, status, measured, result)...)
 	}
 	result.Kind = overall(result.Disks)
+}
+
+// told is what the practitioner was told of one disk.
+func (c *Cycle) told(key int32, planned map[int32]Planned) cbt.Kind {
+	if kind, ok := c.Planned[key]; ok {
+		return kind
+	}
+	return planned[key].Kind
+}
+
+// doubts tidies up the change IDs of a cycle that ended well, and says what is
+// not known of it.
+func doubts(cycle *Cycle, status *cbt.Status, measured measurement, result *Result) []string {
+	keys := cycle.keys(status)
+	maps.DeleteFunc(result.ChangeIDs, func(key int32, _ string) bool { return !slices.Contains(keys, key) })
+	var warnings []string
+	for _, key := range keys {
+		if _, ok := result.Disks[key]; !ok {
+			warnings = append(warnings, fmt.Sprintf("migratekit completed, but neither its log nor the change-ID store says that it copied %s (device key %d) of %s, which therefore keeps its last change ID",
+				status.Disk(key).Label, key, status.VM.Path))
+		}
+	}
+	if !measured.seen || result.ChangedBytes() < 0 {
+		reason := "it was gone before"
+		if measured.err != nil && !errors.Is(measured.err, context.Canceled) {
+			reason = measured.err.Error()
+		}
+		warnings = append(warnings, fmt.Sprintf("the snapshot of migratekit on %s could not be measured, so changed_bytes of incremental copies is not known: %s",
+			status.VM.Path, reason))
+	}
+	return warnings
 }
 
 func kindText(kind cbt.Kind) string {
@@ -53,43 +81,47 @@ func kindText(kind cbt.Kind) string {
 	return "incrementally"
 }
 
-// done tells which disks' copies the log or the store says to have ended.
-type done struct {
+// copyLog tells which disks' copies migratekit's log says to have begun.
+type copyLog struct {
 	kinds map[int32]cbt.Kind
 	last  int32 // the disk whose copy began last, -1 for none
 }
 
-// done says that a disk was copied to its end although the run failed: the
-// store has its change ID, or another disk's copy began after it.
-func (d done) done(key int32, posted map[int32]string) bool {
-	if posted != nil {
-		return posted[key] != ""
+// ended says that a disk was copied to its end. With a store that is what the
+// store has, or what the log of a run that ended well has; that for OpenStack
+// copies every disk, one after another.
+func (l copyLog) ended(key int32, posted map[int32]string, succeeded bool) bool {
+	_, began := l.kinds[key]
+	switch {
+	case posted[key] != "":
+		return true
+	case posted != nil:
+		return succeeded && began
 	}
-	_, began := d.kinds[key]
-	return began && key != d.last
+	return succeeded || (began && key != l.last)
 }
 
 // copies matches the disks that the log names by file with the VM's.
-func copies(status *cbt.Status, outcome migratekit.Outcome, measured measurement) done {
+func copies(status *cbt.Status, outcome migratekit.Outcome, measured measurement) copyLog {
 	files := map[string]int32{}
 	for _, disk := range status.Disks {
-		files[disk.File] = disk.Key
+		files[disk.Top] = disk.Key
 	}
 	for key, disk := range measured.disks {
-		files[disk.File] = key
+		files[disk.Top] = key
 	}
-	d := done{kinds: map[int32]cbt.Kind{}, last: -1}
+	l := copyLog{kinds: map[int32]cbt.Kind{}, last: -1}
 	for _, c := range outcome.Copies {
 		key, ok := files[c.Disk]
 		if !ok {
 			continue
 		}
-		d.kinds[key], d.last = cbt.Incremental, key
+		l.kinds[key], l.last = cbt.Incremental, key
 		if c.Full {
-			d.kinds[key] = cbt.Full
+			l.kinds[key] = cbt.Full
 		}
 	}
-	return d
+	return l
 }
 
 // changedBytes is the whole disk for a full copy.

@@ -35,6 +35,9 @@ type Cycle struct {
 	AutoCBT bool
 	// Previous are the change IDs of the last cycle, by device key.
 	Previous map[int32]string
+	// Planned is what the practitioner was told that this cycle copies, by device
+	// key; what Plan says now where it is nil.
+	Planned map[int32]cbt.Kind
 	// FailOnReset refuses to copy whole what was copied incrementally before.
 	FailOnReset bool
 	// RemoveLeftovers removes snapshots of earlier runs in place of failing.

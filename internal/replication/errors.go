@@ -91,6 +91,10 @@ func (e *LeftoverError) Error() string {
 	return fmt.Sprintf("%s has a snapshot that an earlier run of migratekit left: %s", e.Path, strings.Join(each, ", "))
 }
 
+// ErrIncomplete says that migratekit ended with exit status 0 and that its log
+// does not say that it completed: nobody knows what it copied.
+var ErrIncomplete = errors.New("migratekit ended with exit status 0, but its log has neither \"Migration completed\" nor \"Cutover completed\"")
+
 // RunError says that migratekit was started and ended badly.
 type RunError struct {
 	// LogFile is where its output is.

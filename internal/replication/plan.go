@@ -78,6 +78,18 @@ func Problems(cycle *Cycle, status *cbt.Status) []string {
 	return problems
 }
 
+// NotCopied are the disks of the VM that a cycle leaves out.
+func NotCopied(cycle *Cycle, status *cbt.Status) []string {
+	keys := cycle.keys(status)
+	var left []string
+	for _, disk := range status.Disks {
+		if !slices.Contains(keys, disk.Key) {
+			left = append(left, fmt.Sprintf("%s (device key %d)", disk.Label, disk.Key))
+		}
+	}
+	return left
+}
+
 func describeDisks(status *cbt.Status) string {
 	var disks []string
 	for _, d := range status.Disks {

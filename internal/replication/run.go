@@ -38,27 +38,35 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 			return result, &EnvironmentError{Missing: missing}
 		}
 	}
+	return result, r.manager.Exclusive(ctx, cycle.Moid, func(ctx context.Context) error {
+		return r.run(ctx, cycle, program, result)
+	})
+}
+
+// run is the part of a cycle for which the VM is nobody else's.
+func (r *Runner) run(ctx context.Context, cycle *Cycle, program string, result *Result) error {
 	status, err := r.manager.Status(ctx, cycle.Moid)
 	if err != nil {
-		return result, err
+		return err
 	}
 	if problems := Problems(cycle, status); len(problems) > 0 {
-		return result, &ImpossibleError{Problems: problems}
+		return &ImpossibleError{Problems: problems}
 	}
 	if err := verifyExports(ctx, cycle, status); err != nil {
-		return result, err
+		return err
+	}
+	// Before the gate: tracking must not begin over a snapshot that is to go.
+	if err := r.leftovers(ctx, cycle, status); err != nil {
+		return err
 	}
 	if status, err = r.gate(ctx, cycle, status, result); err != nil {
-		return result, err
+		return err
 	}
 	result.Status = status
 	if err := refuseReset(cycle, status); err != nil {
-		return result, err
+		return err
 	}
-	if err := r.leftovers(ctx, cycle, status); err != nil {
-		return result, err
-	}
-	return result, r.copy(ctx, cycle, program, status, result)
+	return r.copy(ctx, cycle, program, status, result)
 }
 
 // verifyExports makes sure that each export can take its disk, all at once.
@@ -83,18 +91,21 @@ func (r *Runner) gate(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 		r.log.WarnContext(ctx, TextUnchecked, "vm_path", vm.Path)
 		return status, nil
 	}
-	if status.Enabled() && status.Initialized() {
+	works := status.Works()
+	if works {
 		r.log.InfoContext(ctx, textAlready, "vm_path", vm.Path)
-		return status, nil
+	} else {
+		r.log.InfoContext(ctx, textNotEnabled, "vm_path", vm.Path)
 	}
-	r.log.InfoContext(ctx, textNotEnabled, "vm_path", vm.Path)
 	ensured, err := r.manager.Ensure(ctx, cycle.Moid, cbt.Options{})
 	if err != nil {
 		gated := &GateError{Name: vm.Name, Path: vm.Path, Err: err}
 		r.log.ErrorContext(ctx, fmt.Sprintf("%s: %v", TextGate, gated), "vm_path", vm.Path)
 		return nil, gated
 	}
-	r.log.InfoContext(ctx, textEnabled, "vm_path", vm.Path)
+	if !works {
+		r.log.InfoContext(ctx, textEnabled, "vm_path", vm.Path)
+	}
 	return ensured, nil
 }
 
@@ -150,14 +161,17 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 	}
 	watcher.ready(ctx)
 	result.LogFile = logFile(cycle.LogDirectory, status.VM.Name)
-	result.Started, result.StartedAt = true, time.Now().UTC()
+	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
 	outcome, err := migratekit.Run(ctx, job, migratekit.Options{LogFile: result.LogFile, StopGrace: cycle.StopGrace})
-	result.EndedAt, result.Tail = time.Now().UTC(), outcome.Tail
+	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
 	var posted map[int32]string
 	if store != nil {
 		posted = store.Posted()
-		err = errors.Join(err, store.Close())
+		_ = store.Close() // it has said all that it had to say
+	}
+	if err == nil && !outcome.Completed && len(posted) < len(cycle.keys(status)) {
+		err = ErrIncomplete
 	}
 	measured := watcher.stop()
 	if tidied := r.removeOwn(ctx, status); tidied != nil {
@@ -166,9 +180,6 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 	conclude(cycle, status, outcome, measured, posted, err == nil, result)
 	if err != nil {
 		return &RunError{LogFile: result.LogFile, Err: err}
-	}
-	if !outcome.Completed {
-		result.Warnings = append(result.Warnings, "migratekit ended with exit status 0, but its log does not say that it completed; see "+result.LogFile)
 	}
 	r.log.InfoContext(ctx, "migratekit completed", "vm_path", status.VM.Path, "kind", string(result.Kind),
 		"duration_ms", result.EndedAt.Sub(result.StartedAt).Milliseconds())
@@ -206,6 +217,10 @@ func (r *Runner) job(
 	return job, store, nil
 }
 
+// maxLogName bounds the part of a log's name that is the VM's, in bytes: file
+// systems allow 255 in all.
+const maxLogName = 150
+
 // logFile names the log of one cycle.
 func logFile(directory, vm string) string {
 	name := strings.Map(func(r rune) rune {
@@ -214,6 +229,9 @@ func logFile(directory, vm string) string {
 		}
 		return r
 	}, vm)
+	if len(name) > maxLogName {
+		name = strings.ToValidUTF8(name[:maxLogName], "")
+	}
 	return filepath.Join(directory, fmt.Sprintf("%s-%s-%s.log", name,
 		time.Now().UTC().Format("20060102T150405Z"), strings.ToLower(rand.Text()[:6])))
 }

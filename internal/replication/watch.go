@@ -29,10 +29,11 @@ type measurement struct {
 	seen bool
 	// disks are by device key, with the change IDs of the snapshot's moment.
 	disks map[int32]vsphere.Disk
-	// changed are the bytes that changed since the last cycle, by device key,
-	// -1 where tracking cannot be used.
+	// changed are the bytes that changed since the last cycle, by device key:
+	// the whole disk where tracking cannot be used.
 	changed map[int32]int64
-	err     error
+	// err says why there is not more.
+	err error
 }
 
 // watcher watches a VM for the snapshot that migratekit makes.

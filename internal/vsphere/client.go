@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi/session"
@@ -47,8 +48,12 @@ type attempt struct {
 	done     chan struct{}
 	vim      *vim25.Client
 	renewer  *renewer
-	userName string
+	userName string // written before done is closed
 	err      error
+	// loggingIn says that a login was sent.
+	loggingIn atomic.Bool
+	// abandoned says that whoever began it has gone since; guarded by Client.mu.
+	abandoned bool
 }
 
 // NewClient checks the configuration and dials nothing.
@@ -78,19 +83,52 @@ func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		select {
-		case <-a.done:
-		case <-ctx.Done():
-			return nil, &ConnectError{Server: c.url.Host, Err: ctx.Err()}
+		if err := a.wait(ctx); err != nil {
+			if begun {
+				c.abandon(a)
+			}
+			return nil, &ConnectError{Server: c.url.Host, Err: err}
 		}
-		switch {
-		case a.err == nil:
+		if a.err == nil {
 			return a.vim, nil
-		case begun || isRefused(a.err):
+		}
+		if begun || isRefused(a.err) || !c.wasAbandoned(a) {
 			return nil, &ConnectError{Server: c.url.Host, Err: a.err}
 		}
-		// It was somebody else's attempt, of before this call.
+		// It began for a call that has ended since: try for this one.
 	}
+}
+
+// wait waits for the end of the attempt, or of the context. A cancelled call
+// waits for a login that is on its way: whoever cancelled may end this process
+// next, and then nobody would be left to log out.
+func (a *attempt) wait(ctx context.Context) error {
+	select {
+	case <-a.done:
+		return nil
+	default:
+	}
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		if !a.loggingIn.Load() || !errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err()
+		}
+		<-a.done // within dialTimeout
+	}
+	return nil
+}
+
+func (c *Client) abandon(a *attempt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	a.abandoned = true
+}
+
+func (c *Client) wasAbandoned(a *attempt) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return a.abandoned
 }
 
 // join gives the attempt that is under way, or has succeeded, else it begins
@@ -150,22 +188,26 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 	if a.vim, err = vim25.NewClient(ctx, soapClient); err != nil {
 		return err
 	}
-	a.renewer = &renewer{next: a.vim.RoundTripper, login: func(ctx context.Context, rt soap.RoundTripper) error {
+	manager := *a.vim.ServiceContent.SessionManager
+	login := func(ctx context.Context, rt soap.RoundTripper) (string, error) {
 		res, err := methods.Login(ctx, rt, &types.Login{
-			This:     *a.vim.ServiceContent.SessionManager,
-			UserName: c.config.Username,
-			Password: c.config.Password,
-			Locale:   session.Locale,
+			This: manager, UserName: c.config.Username, Password: c.config.Password, Locale: session.Locale,
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
-		a.userName = res.Returnval.UserName
-		return nil
-	}}
-	if err := a.renewer.login(ctx, a.renewer.next); err != nil {
+		return res.Returnval.UserName, nil
+	}
+	a.loggingIn.Store(true)
+	if a.userName, err = login(ctx, a.vim.RoundTripper); err != nil {
 		return err
 	}
+	a.renewer = &renewer{next: a.vim.RoundTripper, login: func(ctx context.Context, rt soap.RoundTripper) error {
+		if _, err := login(ctx, rt); err != nil {
+			return &ConnectError{Server: c.url.Host, Err: withCause(ctx, typed(err))}
+		}
+		return nil
+	}}
 	a.vim.RoundTripper = a.renewer
 	return nil
 }
@@ -198,7 +240,6 @@ func (c *Client) Close(ctx context.Context) error {
 		return nil
 	}
 	c.stop()
-	c.running.Wait()
 	_, err := methods.Logout(ctx, a.renewer.next, &types.Logout{This: *a.vim.ServiceContent.SessionManager})
 	a.vim.CloseIdleConnections()
 	if err != nil && !isNotAuthenticated(err) {

@@ -25,20 +25,29 @@ func newDisk(from *types.VirtualDisk) Disk {
 		disk.Capacity = from.CapacityInKB * 1024
 	}
 	if backing, ok := from.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
-		disk.File = backing.GetVirtualDeviceFileBackingInfo().FileName
+		disk.Top = backing.GetVirtualDeviceFileBackingInfo().FileName
+		disk.File = disk.Top
 	}
 	switch b := from.Backing.(type) {
 	case *types.VirtualDiskFlatVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingFlatVer2, b.DiskMode, b.ChangeId
 		disk.MultiWriter = isMultiWriter(b.Sharing)
+		disk.File = bottom(b, func(b *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo { return b.Parent }).FileName
 	case *types.VirtualDiskSparseVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSparseVer2, b.DiskMode, b.ChangeId
+		disk.File = bottom(b, func(b *types.VirtualDiskSparseVer2BackingInfo) *types.VirtualDiskSparseVer2BackingInfo {
+			return b.Parent
+		}).FileName
 	case *types.VirtualDiskSeSparseBackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSeSparse, b.DiskMode, b.ChangeId
+		disk.File = bottom(b, func(b *types.VirtualDiskSeSparseBackingInfo) *types.VirtualDiskSeSparseBackingInfo { return b.Parent }).FileName
 	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingRDM, b.DiskMode, b.ChangeId
 		disk.PhysicalMode = b.CompatibilityMode == string(types.VirtualDiskCompatibilityModePhysicalMode)
 		disk.MultiWriter = isMultiWriter(b.Sharing)
+		disk.File = bottom(b, func(b *types.VirtualDiskRawDiskMappingVer1BackingInfo) *types.VirtualDiskRawDiskMappingVer1BackingInfo {
+			return b.Parent
+		}).FileName
 	case *types.VirtualDiskPartitionedRawDiskVer2BackingInfo:
 		rawDisk(&disk, &b.VirtualDiskRawDiskVer2BackingInfo)
 	case *types.VirtualDiskRawDiskVer2BackingInfo:
@@ -53,8 +62,16 @@ func newDisk(from *types.VirtualDisk) Disk {
 	return disk
 }
 
+// bottom follows a chain of backings down to the one that is no delta.
+func bottom[B any](backing *B, parent func(*B) *B) *B {
+	for below := parent(backing); below != nil; below = parent(backing) {
+		backing = below
+	}
+	return backing
+}
+
 func rawDisk(disk *Disk, b *types.VirtualDiskRawDiskVer2BackingInfo) {
-	disk.Backing, disk.File, disk.ChangeID = BackingRawDiskVer2, b.DescriptorFileName, b.ChangeId
+	disk.Backing, disk.File, disk.Top, disk.ChangeID = BackingRawDiskVer2, b.DescriptorFileName, b.DescriptorFileName, b.ChangeId
 	disk.MultiWriter = isMultiWriter(b.Sharing)
 }
 

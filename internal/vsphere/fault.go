@@ -139,5 +139,3 @@ func withCause(ctx context.Context, err error) error {
 	}
 	return fmt.Errorf("%w: %w", ctx.Err(), err)
 }
-
-func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -17,6 +17,7 @@ type renewer struct {
 
 	mu         sync.Mutex
 	generation int
+	refused    error // a password that was refused is not tried again
 }
 
 // RoundTrip implements soap.RoundTripper.
@@ -41,12 +42,15 @@ func (r *renewer) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 func (r *renewer) renew(ctx context.Context, generation int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.generation != generation {
-		return nil
+	if r.generation != generation || r.refused != nil {
+		return r.refused
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), dialTimeout)
 	defer cancel()
 	if err := r.login(ctx, r.next); err != nil {
+		if isRefused(err) {
+			r.refused = err
+		}
 		return err
 	}
 	r.generation++

@@ -30,7 +30,10 @@ func (c *Client) SnapshotDisks(ctx context.Context, snapshot string) ([]Disk, er
 // time that they change, until seen returns true or the context ends. It waits
 // in vCenter and polls nothing.
 func (c *Client) WatchSnapshots(ctx context.Context, moid string, seen func([]Snapshot) bool) error {
+	begun := false
 	return c.watch(ctx, vmRef(moid), []string{"snapshot"}, func(changes []types.PropertyChange) bool {
+		first := !begun
+		begun = true
 		for _, change := range changes {
 			switch value := change.Val.(type) {
 			case types.VirtualMachineSnapshotInfo:
@@ -39,6 +42,6 @@ func (c *Client) WatchSnapshots(ctx context.Context, moid string, seen func([]Sn
 				return seen(nil)
 			}
 		}
-		return false
+		return first && seen(nil) // a VM without a snapshot has no such property
 	})
 }

@@ -26,7 +26,7 @@ func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference)
 		return nil, fmt.Errorf("wait for task %s: %w", ref.Value, err)
 	}
 	if info.Error != nil {
-		return nil, typed(task.Error{LocalizedMethodFault: info.Error, Description: info.Description})
+		return nil, &taskError{typed(task.Error{LocalizedMethodFault: info.Error, Description: info.Description})}
 	}
 	return info.Result, nil
 }
@@ -35,14 +35,17 @@ func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference)
 // not. A task that vCenter has forgotten is one that ended.
 func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	_, err := c.waitTask(ctx, types.ManagedObjectReference{Type: "Task", Value: moid})
-	if ctx.Err() != nil {
-		return err
+	if _, ended := errors.AsType[*taskError](err); ended || errors.Is(err, ErrNotFound) {
+		return nil
 	}
-	if _, ok := errors.AsType[*ConnectError](err); ok {
-		return err
-	}
-	return nil
+	return err
 }
+
+// taskError says that a task ended badly, and not that the wait for it did.
+type taskError struct{ err error }
+
+func (e *taskError) Error() string { return e.err.Error() }
+func (e *taskError) Unwrap() error { return e.err }
 
 // SnapshotTasks are the managed object IDs of the tasks that are making a
 // snapshot of a VM now, whoever started them; one call.

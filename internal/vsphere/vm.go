@@ -47,8 +47,12 @@ type Disk struct {
 	// Key is the device key, unique in the VM: 2000, 2001, …
 	Key   int32
 	Label string
-	// File is the datastore path of the disk, "" where it has none.
+	// File is the datastore path of the disk, "" where it has none: the one at
+	// the bottom of the chain, which snapshots do not move.
 	File string
+	// Top is the file that is written now, another one while there are
+	// snapshots.
+	Top string
 	// Capacity is in bytes.
 	Capacity int64
 	Backing  Backing

@@ -19,8 +19,8 @@ const (
 	tidyTimeout = 2 * time.Second
 )
 
-// watch calls seen with the object's properties as they are, and again at each
-// change, until seen returns true. It survives the loss of the session. Errors:
+// watch calls seen with the object's properties as they are (those that are not
+// set may be missing), and again at each change, until seen returns true. It survives the loss of the session. Errors:
 // ErrNotFound where the object is not there or vanishes.
 func (c *Client) watch(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,

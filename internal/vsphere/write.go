@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/vmware/govmomi/vim25"
@@ -68,6 +69,7 @@ func (e *PendingSnapshotError) Unwrap() error { return e.Err }
 // RemoveSnapshot removes one snapshot by its managed object ID, never its
 // children, and waits for it. One that is gone already is no error.
 func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
+	gone := false
 	_, err := c.run(ctx, "remove snapshot "+snapshot, func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 		res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
 			This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
@@ -75,11 +77,12 @@ func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
 			Consolidate:    new(true),
 		})
 		if err != nil {
+			gone = errors.Is(typed(err), ErrNotFound)
 			return types.ManagedObjectReference{}, err
 		}
 		return res.Returnval, nil
 	})
-	if isNotFound(err) {
+	if gone {
 		return nil
 	}
 	return err

@@ -341,6 +341,36 @@ func TestChangedAreasFaults(t *testing.T) {
 	}
 }
 
+// Fact 6: a snapshot moves the file that a device names, and its removal moves
+// it back.
+func TestSnapshotsMoveFiles(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}}})
+	files := func() (names [2]string) {
+		f.Look(func(vm *simulator.VirtualMachine) {
+			for _, device := range vm.Config.Hardware.Device {
+				if disk, ok := device.(*types.VirtualDisk); ok {
+					names[disk.Key-2000] = disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo).FileName
+				}
+			}
+		})
+		return names
+	}
+	before := files()
+	if err := f.AddSnapshot("s", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(); got[0] != strings.TrimSuffix(before[0], ".vmdk")+"-000001.vmdk" || got[1] != before[1] {
+		t.Errorf("files %q, %q before", got, before)
+	}
+	if err := f.RemoveSnapshots(); err != nil {
+		t.Fatal(err)
+	}
+	if got := files(); got != before {
+		t.Errorf("files %q, %q before", got, before)
+	}
+}
+
 // Fact 15: a revert loses tracking.
 func TestRevertStartsANewEpoch(t *testing.T) {
 	t.Parallel()

@@ -56,11 +56,12 @@ var withoutSession = map[string]bool{
 }
 
 var handledByVM = map[string]bool{
-	"ReconfigVM_Task":       true,
-	"CreateSnapshot_Task":   true,
-	"CreateSnapshotEx_Task": true,
-	"PowerOnVM_Task":        true,
-	"QueryChangedDiskAreas": true,
+	"ReconfigVM_Task":         true,
+	"CreateSnapshot_Task":     true,
+	"CreateSnapshotEx_Task":   true,
+	"PowerOnVM_Task":          true,
+	"RemoveAllSnapshots_Task": true,
+	"QueryChangedDiskAreas":   true,
 }
 
 var handledBySnapshot = map[string]bool{

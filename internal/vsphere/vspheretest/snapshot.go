@@ -43,10 +43,14 @@ func (s *trackedSnapshot) remove(ctx *simulator.Context, req *types.RemoveSnapsh
 			s.vcenter.apply(ctx, vm) // a removal is a stun too (fact 3)
 			return nil
 		}
-		return forward(ctx, vm, gone, func() (types.ManagedObjectReference, *soap.Fault) {
+		result, fault := forward(ctx, vm, gone, func() (types.ManagedObjectReference, *soap.Fault) {
 			body, _ := s.VirtualMachineSnapshot.RemoveSnapshotTask(ctx, req).(*methods.RemoveSnapshot_TaskBody)
 			return body.Res.Returnval, nil
 		})
+		if fault == nil {
+			ctx.WithLock(vm, func() { dropDeltas(ctx, vm, vm.Snapshot == nil) })
+		}
+		return result, fault
 	})
 }
 

@@ -23,6 +23,7 @@ type tracking struct {
 	disabledMethods map[string]string // method to who disabled it
 	busy            *types.ManagedObjectReference
 	gates           map[string]chan struct{} // method to what its task waits for
+	deltas          int32                    // how many were ever made
 }
 
 // diskTracking is one tracking file: an epoch, and what was written when.
@@ -35,6 +36,15 @@ type diskTracking struct {
 type write struct {
 	sequence       int
 	offset, length int64
+}
+
+// nextDelta numbers the delta files of a VM.
+func (v *VCenter) nextDelta(vm types.ManagedObjectReference) int32 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	t := v.trackingOf(vm)
+	t.deltas++
+	return t.deltas
 }
 
 func (d *diskTracking) changeID() string { return fmt.Sprintf("%s/%d", d.epoch, d.sequence) }

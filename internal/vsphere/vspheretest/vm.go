@@ -80,10 +80,14 @@ func (m *trackedVM) createSnapshot(ctx *simulator.Context, req *types.CreateSnap
 			m.vcenter.stun(ctx, m.VirtualMachine)
 			return nil
 		}
-		return forward(ctx, m.VirtualMachine, prepare, func() (types.ManagedObjectReference, *soap.Fault) {
+		result, fault := forward(ctx, m.VirtualMachine, prepare, func() (types.ManagedObjectReference, *soap.Fault) {
 			body, _ := m.VirtualMachine.CreateSnapshotTask(ctx, req).(*methods.CreateSnapshot_TaskBody)
 			return body.Res.Returnval, nil
 		})
+		if fault == nil {
+			ctx.WithLock(m.VirtualMachine, func() { addDeltas(ctx, m.VirtualMachine, m.vcenter.nextDelta(m.Self)) })
+		}
+		return result, fault
 	})
 }
 
@@ -122,6 +126,27 @@ func protected(state types.VirtualMachineFaultToleranceState) bool {
 func (m *trackedVM) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_Task) soap.HasFault {
 	m.vcenter.stun(ctx, m.VirtualMachine) // fact 3
 	return m.VirtualMachine.PowerOnVMTask(ctx, req)
+}
+
+func (m *trackedVM) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
+	ref, fault := m.vcenter.runTask(ctx, m.VirtualMachine, "RemoveAllSnapshots_Task", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
+		prepare := func() types.BaseMethodFault {
+			m.vcenter.apply(ctx, m.VirtualMachine)
+			return nil
+		}
+		result, fault := forward(ctx, m.VirtualMachine, prepare, func() (types.ManagedObjectReference, *soap.Fault) {
+			body, _ := m.VirtualMachine.RemoveAllSnapshotsTask(ctx, req).(*methods.RemoveAllSnapshots_TaskBody)
+			return body.Res.Returnval, nil
+		})
+		if fault == nil {
+			ctx.WithLock(m.VirtualMachine, func() { dropDeltas(ctx, m.VirtualMachine, true) })
+		}
+		return result, fault
+	})
+	if fault != nil {
+		return &methods.RemoveAllSnapshots_TaskBody{Fault_: simulator.Fault(faultText(fault), fault)}
+	}
+	return &methods.RemoveAllSnapshots_TaskBody{Res: &types.RemoveAllSnapshots_TaskResponse{Returnval: ref}}
 }
 
 func depth(tree []types.VirtualMachineSnapshotTree) int {

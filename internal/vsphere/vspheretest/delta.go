@@ -1,0 +1,52 @@
+package vspheretest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// addDeltas puts a new file on top of each disk that takes part in a snapshot,
+// as a host does: from now on the device names that file, and the one before
+// as its parent. The VM's lock must be held.
+func addDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, number int32) {
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		flat, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+		if !ok || strings.HasPrefix(flat.DiskMode, "independent_") {
+			continue
+		}
+		parent := *flat
+		top := *flat
+		top.Parent = &parent
+		top.FileName = fmt.Sprintf("%s-%06d.vmdk", strings.TrimSuffix(root(flat).FileName, ".vmdk"), number)
+		disk.Backing = &top
+	}
+	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
+}
+
+// dropDeltas merges one file of each chain, or all of them. The VM's lock must
+// be held.
+func dropDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, all bool) {
+	for _, disk := range disksOf(vm.Config.Hardware.Device) {
+		flat, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
+		for ok && flat.Parent != nil {
+			id := flat.ChangeId
+			flat = flat.Parent
+			flat.ChangeId = id
+			disk.Backing = flat
+			if !all {
+				break
+			}
+		}
+	}
+	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
+}
+
+func root(flat *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo {
+	for flat.Parent != nil {
+		flat = flat.Parent
+	}
+	return flat
+}
