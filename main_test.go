@@ -226,10 +226,12 @@ func TestForeignSnapshotsAreNoDrift(t *testing.T) {
 	w.terraform(0, "apply", "-auto-approve")
 	look := func(when string) {
 		t.Helper()
-		for _, args := range [][]string{{"plan", "-detailed-exitcode"}, {"plan", "-refresh-only", "-detailed-exitcode"}} {
-			if output, err := w.command(append(args, "-no-color")...).CombinedOutput(); err != nil {
-				t.Errorf("%s: %v: %v\n%s", when, args, err, output)
-			}
+		w.terraform(0, "plan", "-detailed-exitcode")
+		// Terraform 1.11 compares numbers in state by how they were decoded, so
+		// its exit status says 2 here for every provider that has a number.
+		output, err := w.command("plan", "-refresh-only", "-detailed-exitcode", "-no-color").CombinedOutput()
+		if !strings.Contains(string(output), "No changes.") || (err != nil && !w.is111()) {
+			t.Errorf("%s: %v\n%s", when, err, output)
 		}
 	}
 	look("after the apply")
@@ -241,6 +243,35 @@ func TestForeignSnapshotsAreNoDrift(t *testing.T) {
 		t.Fatal(err)
 	}
 	look("after they were removed")
+}
+
+// is111 says whether the CLI is Terraform 1.11.
+func (w *workspace) is111() bool {
+	output, err := w.command("version").Output()
+	return err == nil && strings.HasPrefix(string(output), "Terraform v1.11.")
+}
+
+// A plan that was saved and is applied after tracking was lost copies
+// everything, and says that this is not what was planned.
+func TestSavedPlanIsOvertaken(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	w, _ := replicated(t, vcenter, "  triggers = { run = terraform_data.run.output }\n")
+	run := func(n string) {
+		w.write(filepath.Join(w.dir, "run.tf"), "resource \"terraform_data\" \"run\" {\n  input = \""+n+"\"\n}\n")
+	}
+	run("1")
+	w.terraform(0, "apply", "-auto-approve")
+	run("2")
+	if output := w.terraform(0, "plan", "-out=saved"); !strings.Contains(output, `"full: no change ID yet" -> "incremental"`) {
+		t.Errorf("plan:\n%s", output)
+	}
+	vm.ResetTracking()
+	output := strings.Join(strings.Fields(w.terraform(0, "apply", "saved")), " ")
+	if !strings.Contains(output, "was copied whole, and incrementally was planned") {
+		t.Errorf("apply:\n%s", output)
+	}
+	w.terraform(0, "plan", "-detailed-exitcode")
 }
 
 // running is a terraform under way.

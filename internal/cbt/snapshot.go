@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ const (
 	snapshotMark   = "[terraform-provider-vma:cbt-init]"
 	// cleanUpTimeout bounds the removal of a temporary snapshot after a failure,
 	// whose own context may have ended.
-	cleanUpTimeout = 2 * time.Minute
+	cleanUpTimeout   = 2 * time.Minute
+	lastCleanUpPause = 2 * time.Second
 )
 
 func isOurs(s vsphere.Snapshot) bool {
@@ -68,12 +70,27 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	left := m.RemoveSnapshots(own, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
-	if left != nil {
+	if left := m.cleanUp(own, vm, name); left != nil {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
 	}
 	if created != "" && ctx.Err() == nil {
 		return nil // made, and removed at the second try
+	}
+	return err
+}
+
+// cleanUp removes the temporary snapshot of that name, and tries a few times: a
+// connection that drops may be there again.
+func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) (err error) {
+	for pause := firstBackOff; pause <= lastCleanUpPause; pause *= 4 {
+		err = m.RemoveSnapshots(ctx, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
+		if err == nil || refusedBefore(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
 	}
 	return err
 }
@@ -132,7 +149,8 @@ func goneIsFine(err error) error {
 	return err
 }
 
-// removeLeftovers removes what an earlier run of ours left on the VM.
+// removeLeftovers removes what an earlier run of ours left on the VM, and takes
+// it out of what was read.
 func (m *Manager) removeLeftovers(ctx context.Context, vm *vsphere.VM) error {
 	for _, s := range vm.Snapshots {
 		if !isOurs(s) {
@@ -143,5 +161,6 @@ func (m *Manager) removeLeftovers(ctx context.Context, vm *vsphere.VM) error {
 			return &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
 		}
 	}
+	vm.Snapshots = slices.DeleteFunc(vm.Snapshots, isOurs)
 	return nil
 }

@@ -78,6 +78,8 @@ func TestBadInput(t *testing.T) {
 		"an NBD URI with TLS":            {exports(`"2000" = "nbds://127.0.0.1/web01-0"`), "Invalid nbd.exports"},
 		"an NBD server elsewhere":        {exports(`"2000" = "nbd://192.0.2.1:10808/web01-0"`), "migratekit connects to 127.0.0.1 only"},
 		"two NBD ports":                  {exports(`"2000" = "nbd://127.0.0.1:1/a", "2001" = "nbd://127.0.0.1:2/b"`), "The exports have different ports: 1 (2000); 2 (2001)"},
+		"one export for two disks":       {exports(`"2000" = "nbd://127.0.0.1:1/a", "2001" = "nbd://localhost:1/a"`), "The disks 2000 and 2001 have the same export"},
+		"a comma in an export":           {exports(`"2000" = "nbd://127.0.0.1:1/a,b"`), "Invalid nbd.exports"},
 		"no export":                      {exports(""), "exports"},
 		"no device key":                  {exports(`"disk1" = "nbd://127.0.0.1:1/a"`), "\"disk1\" is not a device key"},
 		"a device key that the VM lacks": {exports(fmt.Sprintf(`"2007" = %q`, server.URI("web01-0"))), "has no disk with the device key 2007; its disks are 2000 (Hard disk 1)"},

@@ -114,7 +114,10 @@ func needed(method *simulator.Method) string {
 
 func (v *VCenter) checkPrivileges(method *simulator.Method) types.BaseMethodFault {
 	privilege := needed(method)
-	if privilege == "" || !v.lacks(privilege) {
+	v.mu.Lock()
+	denied := v.denied[method.Name]
+	v.mu.Unlock()
+	if !denied && (privilege == "" || !v.lacks(privilege)) {
 		return nil
 	}
 	return &types.NoPermission{Object: &method.This, PrivilegeId: privilege}

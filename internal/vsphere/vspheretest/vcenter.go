@@ -41,6 +41,7 @@ type VCenter struct {
 	mu           sync.Mutex
 	tracked      map[types.ManagedObjectReference]*tracking
 	missing      map[string]bool // privileges that the account has not
+	denied       map[string]bool // methods that fail with NoPermission
 	refuseLogins bool
 	flagAtOnce   bool
 	pageSize     int64
@@ -70,6 +71,7 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 	v := &VCenter{
 		tracked:     map[types.ManagedObjectReference]*tracking{},
 		missing:     map[string]bool{},
+		denied:      map[string]bool{},
 		calls:       map[string]int{},
 		directories: map[string]int{},
 		pageSize:    256 << 20,
@@ -181,6 +183,14 @@ func (v *VCenter) Grant(privileges ...string) {
 	for _, p := range privileges {
 		delete(v.missing, p)
 	}
+}
+
+// DenyTasks makes a method fail with NoPermission although the account seems to
+// have the privilege, as a role that was changed in between does.
+func (v *VCenter) DenyTasks(method string, deny bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.denied[method] = deny
 }
 
 func (v *VCenter) lacks(privilege string) bool {

@@ -1,0 +1,196 @@
+package replication
+
+import (
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+const size = 1 << 30
+
+// machine is a VM with the change IDs that are given, from device key 2000 on.
+func machine(ids ...string) *cbt.Status {
+	vm := &vsphere.VM{Name: "web01", Path: "/DC0/vm/web01", ChangeTracking: true}
+	for i, id := range ids {
+		key := 2000 + int32(i)
+		file := "[ds] web01/" + string(rune('a'+i)) + ".vmdk"
+		vm.Disks = append(vm.Disks, vsphere.Disk{Key: key, Label: "Hard disk", File: file, Top: file, Capacity: size, Backing: vsphere.BackingFlatVer2, ChangeID: id})
+	}
+	return cbt.NewStatus(vm)
+}
+
+func exports(keys ...int32) map[int32]nbd.URI {
+	all := map[int32]nbd.URI{}
+	for _, key := range keys {
+		all[key] = nbd.URI{}
+	}
+	return all
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	status := machine("A/5", "B/5", "C/5", "")
+	cycle := &Cycle{Exports: exports(2000, 2001, 2002, 2003), Previous: map[int32]string{2000: "A/3", 2001: "old/9", 2003: "D/1"}}
+	want := map[int32]string{
+		2000: "incremental",
+		2001: "full: epoch changed from old to B",
+		2002: "full: disk added since the last cycle",
+		2003: "full: tracking is off and will start anew",
+	}
+	lost := map[int32]bool{2001: true, 2003: true}
+	got := Plan(cycle, status)
+	for key, text := range want {
+		if got[key].String() != text || got[key].Lost != lost[key] {
+			t.Errorf("disk %d: %q, lost %t", key, got[key], got[key].Lost)
+		}
+	}
+	if lines := Lost(got, status); len(lines) != 2 {
+		t.Errorf("lost: %q", lines)
+	}
+	first := Plan(&Cycle{OpenStack: &migratekit.OpenStack{}}, status)
+	if len(first) != 4 || first[2000].String() != "full: no change ID yet" || first[2000].Lost {
+		t.Errorf("first cycle: %v", first)
+	}
+}
+
+func TestIntact(t *testing.T) {
+	t.Parallel()
+	status := machine("A/5", "B/5")
+	for _, test := range []struct {
+		previous map[int32]string
+		want     bool
+	}{
+		{nil, true},
+		{map[int32]string{2000: "A/1", 2001: "B/1"}, true},
+		{map[int32]string{2000: "A/1", 2009: "gone/1"}, true}, // a disk that was removed
+		{map[int32]string{2000: "old/1"}, false},
+	} {
+		if got := Intact(test.previous, status); got != test.want {
+			t.Errorf("%v: %t", test.previous, got)
+		}
+	}
+	off := machine("A/5")
+	off.VM.ChangeTracking = false
+	if Intact(map[int32]string{2000: "A/1"}, cbt.NewStatus(off.VM)) {
+		t.Error("tracking that is off is intact")
+	}
+}
+
+func log(full bool, files ...string) migratekit.Outcome {
+	outcome := migratekit.Outcome{Started: true, Completed: true}
+	for _, file := range files {
+		outcome.Copies = append(outcome.Copies, migratekit.Copy{Disk: file, Full: full})
+	}
+	return outcome
+}
+
+// What the next cycle copies from is never newer than what was copied.
+func TestConclude(t *testing.T) {
+	t.Parallel()
+	const a, b = "[ds] web01/a.vmdk", "[ds] web01/b.vmdk"
+	status := machine("A/5", "B/5")
+	snapshot := measurement{seen: true, disks: map[int32]vsphere.Disk{}, changed: map[int32]int64{2000: 100, 2001: 0}}
+	for _, d := range machine("A/6", "B/6").Disks {
+		snapshot.disks[d.Key] = d.Disk
+	}
+	previous := map[int32]string{2000: "A/3", 2001: "B/3"}
+	openstack := &migratekit.OpenStack{}
+	tests := map[string]struct {
+		cycle     *Cycle
+		outcome   migratekit.Outcome
+		measured  measurement
+		posted    map[int32]string
+		succeeded bool
+		ids       map[int32]string
+		kind      cbt.Kind
+		bytes     int64
+		warnings  int
+	}{
+		"increments, measured": {
+			&Cycle{OpenStack: openstack, Previous: previous}, log(false, a, b), snapshot, nil, true,
+			map[int32]string{2000: "A/6", 2001: "B/6"},
+			cbt.Incremental, 100, 0,
+		},
+		"full where increments were planned": {
+			&Cycle{OpenStack: openstack, Previous: previous}, log(true, a, b), snapshot, nil, true,
+			map[int32]string{2000: "A/6", 2001: "B/6"},
+			cbt.Full, 2 * size, 2,
+		},
+		"full as it was told": {
+			&Cycle{OpenStack: openstack, Previous: previous, Planned: map[int32]cbt.Kind{2000: cbt.Full, 2001: cbt.Full}},
+			log(true, a, b), snapshot, nil, true,
+			map[int32]string{2000: "A/6", 2001: "B/6"},
+			cbt.Full, 2 * size, 0,
+		},
+		"the snapshot was not seen: the older IDs": {
+			&Cycle{OpenStack: openstack, Previous: previous}, log(false, a, b),
+			measurement{},
+			nil, true,
+			map[int32]string{2000: "A/5", 2001: "B/5"},
+			cbt.Incremental, -1, 1,
+		},
+		"failed at the second disk": {
+			&Cycle{OpenStack: openstack, Previous: previous}, log(false, a, b), snapshot, nil, false,
+			map[int32]string{2000: "A/6", 2001: "B/3"},
+			cbt.Incremental, 100, 0,
+		},
+		"failed, one disk filed": {
+			&Cycle{Exports: exports(2000, 2001), Previous: previous}, log(false, a, b), snapshot,
+			map[int32]string{2000: "A/6"},
+			false,
+			map[int32]string{2000: "A/6", 2001: "B/3"},
+			cbt.Incremental, 100, 0,
+		},
+		"a disk that nobody says was copied": {
+			&Cycle{Exports: exports(2000, 2001), Previous: previous}, log(false, a), snapshot,
+			map[int32]string{2000: "A/6"},
+			true,
+			map[int32]string{2000: "A/6", 2001: "B/3"},
+			cbt.Incremental, 100, 1,
+		},
+		"a disk that is no longer copied": {
+			&Cycle{Exports: exports(2000), Previous: previous}, log(false, a), snapshot,
+			map[int32]string{2000: "A/6"},
+			true,
+			map[int32]string{2000: "A/6"},
+			cbt.Incremental, 100, 0,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result := &Result{ChangeIDs: maps.Clone(previous), Disks: map[int32]DiskResult{}}
+			conclude(test.cycle, status, test.outcome, test.measured, test.posted, test.succeeded, result)
+			if !maps.Equal(result.ChangeIDs, test.ids) {
+				t.Errorf("change IDs %v, want %v", result.ChangeIDs, test.ids)
+			}
+			if result.Kind != test.kind || result.ChangedBytes() != test.bytes {
+				t.Errorf("%s, %d bytes", result.Kind, result.ChangedBytes())
+			}
+			if len(result.Warnings) != test.warnings {
+				t.Errorf("warnings: %s", strings.Join(result.Warnings, "\n"))
+			}
+		})
+	}
+}
+
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	status := machine("A/1", "B/1")
+	status.VM.Disks[1].Mode = "independent_persistent"
+	status = cbt.NewStatus(status.VM)
+	if got := Problems(&Cycle{Exports: exports(2000)}, status); len(got) != 0 {
+		t.Errorf("a disk that is not copied: %q", got)
+	}
+	if got := Problems(&Cycle{Exports: exports(2000, 2001, 2007)}, status); len(got) != 2 {
+		t.Errorf("%q", got)
+	}
+	if got := Problems(&Cycle{OpenStack: &migratekit.OpenStack{}}, status); len(got) != 1 {
+		t.Errorf("%q", got)
+	}
+}
