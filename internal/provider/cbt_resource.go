@@ -102,14 +102,7 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if req.Plan.Raw.IsNull() {
 		return // destroy
 	}
-	var config, plan cbtModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	var state *cbtModel
-	if !req.State.Raw.IsNull() {
-		state = &cbtModel{}
-		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
-	}
+	config, plan, state := decodePlan[cbtModel](ctx, req, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

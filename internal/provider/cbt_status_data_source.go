@@ -36,13 +36,13 @@ func (d *cbtStatusDataSource) Metadata(_ context.Context, req datasource.Metadat
 func (d *cbtStatusDataSource) Schema(ctx context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	attributes := statusAttributes()
 	attributes[attributePath] = schema.StringAttribute{
-		MarkdownDescription: descriptionPath, Optional: true, Computed: true, Validators: []validator.String{inventoryPathValidator{}},
+		MarkdownDescription: descriptionPath, Optional: true, Computed: true, Validators: []validator.String{validInventoryPath()},
 	}
 	attributes[attributeUUID] = schema.StringAttribute{
-		MarkdownDescription: descriptionUUID, Optional: true, Computed: true, Validators: []validator.String{uuidValidator{}},
+		MarkdownDescription: descriptionUUID, Optional: true, Computed: true, Validators: []validator.String{validUUID()},
 	}
 	attributes[attributeMoid] = schema.StringAttribute{
-		MarkdownDescription: descriptionMoid, Optional: true, Computed: true, Validators: []validator.String{moidValidator{}},
+		MarkdownDescription: descriptionMoid, Optional: true, Computed: true, Validators: []validator.String{validMoid()},
 	}
 	attributes["timeouts"] = describedReadTimeout(ctx)
 	resp.Schema = schema.Schema{

@@ -75,7 +75,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"vcenter": schema.StringAttribute{
 				MarkdownDescription: "vCenter (or one ESXi host): a host, a `host:port` or a URL. Environment: `VSPHERE_SERVER`.",
 				Optional:            true,
-				Validators:          []validator.String{serverValidator{}},
+				Validators:          []validator.String{validServer()},
 			},
 			"username": schema.StringAttribute{
 				MarkdownDescription: "User to log in to vCenter with; a dedicated account is advised, since migratekit gets it on its command line. Environment: `VSPHERE_USER`.",
@@ -97,7 +97,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"thumbprint": schema.StringAttribute{
 				MarkdownDescription: "SHA-256 fingerprint of the only certificate to accept, in hex, with or without colons. Environment: `VSPHERE_THUMBPRINT`.",
 				Optional:            true,
-				Validators:          []validator.String{thumbprintValidator{}},
+				Validators:          []validator.String{validThumbprint()},
 			},
 			"auto_cbt": schema.BoolAttribute{
 				MarkdownDescription: "Whether a replication switches change tracking on where it is off. Default `true`. Environment: `VMA_AUTO_CBT`.",

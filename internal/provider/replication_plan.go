@@ -22,14 +22,7 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if req.Plan.Raw.IsNull() {
 		return // destroy
 	}
-	var config, plan replicationModel
-	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
-	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
-	var state *replicationModel
-	if !req.State.Raw.IsNull() {
-		state = &replicationModel{}
-		resp.Diagnostics.Append(req.State.Get(ctx, state)...)
-	}
+	config, plan, state := decodePlan[replicationModel](ctx, req, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

@@ -55,7 +55,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 	}
 	attributes["stop_grace"] = schema.StringAttribute{
 		MarkdownDescription: "How long migratekit may take to end after an interrupt before it is killed: it has a snapshot to remove. Default `5m`.",
-		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{durationValidator{}},
+		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{validDuration()},
 	}
 	maps.Copy(attributes, replicationResults())
 	attributes["timeouts"] = describedTimeouts(ctx, timeouts.Opts{
@@ -123,8 +123,8 @@ func nbdAttribute() schema.Attribute {
 				Required:            true, ElementType: types.StringType,
 				Validators: []validator.Map{
 					mapvalidator.SizeAtLeast(1),
-					mapvalidator.KeysAre(deviceKeyValidator{}),
-					mapvalidator.ValueStringsAre(nbdURIValidator{}),
+					mapvalidator.KeysAre(validDeviceKey()),
+					mapvalidator.ValueStringsAre(validNBDURI()),
 				},
 			},
 		},

@@ -12,6 +12,18 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
+// decodePlan decodes what a plan is made of; state is nil for a resource to
+// create.
+func decodePlan[M any](ctx context.Context, req resource.ModifyPlanRequest, diags *diag.Diagnostics) (config, plan M, state *M) {
+	diags.Append(req.Config.Get(ctx, &config)...)
+	diags.Append(req.Plan.Get(ctx, &plan)...)
+	if !req.State.Raw.IsNull() {
+		state = new(M)
+		diags.Append(req.State.Get(ctx, state)...)
+	}
+	return config, plan, state
+}
+
 // current reads the VM of a resource that exists: by its managed object ID, and
 // where that is gone or another VM's, by its instance UUID.
 func (s *services) current(ctx context.Context, names vmNames) (*cbt.Status, error) {

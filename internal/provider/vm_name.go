@@ -46,15 +46,15 @@ func nameAttributes() map[string]schema.Attribute {
 		"vm_name": schema.StringAttribute{MarkdownDescription: descriptionName, Computed: true, PlanModifiers: keep},
 		attributePath: schema.StringAttribute{
 			MarkdownDescription: descriptionPath, Optional: true, Computed: true, PlanModifiers: keep,
-			Validators: []validator.String{inventoryPathValidator{}},
+			Validators: []validator.String{validInventoryPath()},
 		},
 		attributeUUID: schema.StringAttribute{
 			MarkdownDescription: descriptionUUID, Optional: true, Computed: true, PlanModifiers: keep,
-			Validators: []validator.String{uuidValidator{}},
+			Validators: []validator.String{validUUID()},
 		},
 		attributeMoid: schema.StringAttribute{
 			MarkdownDescription: descriptionMoid, Optional: true, Computed: true, PlanModifiers: keep,
-			Validators: []validator.String{moidValidator{}},
+			Validators: []validator.String{validMoid()},
 		},
 	}
 }
