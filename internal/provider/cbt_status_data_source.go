@@ -70,8 +70,7 @@ func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadReque
 	}
 	name, at, _ := config.name()
 	if !d.services.known {
-		resp.Diagnostics.AddAttributeError(at, "Unable to Read Change Tracking",
-			"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now, or let this data source depend on a resource that is applied first (depends_on).")
+		resp.Diagnostics.Append(unknownProvider(at))
 		return
 	}
 	timeout, diags := config.Timeouts.Read(ctx, readTimeout)

@@ -112,3 +112,9 @@ func sentence(err error) string {
 	}
 	return s + "."
 }
+
+// unknownProvider is for a read that cannot be put off.
+func unknownProvider(at path.Path) diag.Diagnostic {
+	return diag.NewAttributeErrorDiagnostic(at, "Unable to Read Change Tracking",
+		"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now, or let this data source depend on a resource that is applied first (depends_on).")
+}

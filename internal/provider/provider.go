@@ -148,5 +148,5 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewCBTStatusDataSource}
+	return []func() datasource.DataSource{NewCBTStatusDataSource, NewCBTStatusesDataSource}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -403,8 +404,8 @@ func TestTypedFaults(t *testing.T) {
 	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &denied) || denied.Privilege != "VirtualMachine.Config.ChangeTracking" {
 		t.Errorf("a missing privilege: %v", err)
 	}
-	missing, err := client.MissingPrivileges(t.Context(), vm.Moid(), []string{"System.Read", "VirtualMachine.Config.ChangeTracking"})
-	if err != nil || !slices.Equal(missing, []string{"VirtualMachine.Config.ChangeTracking"}) {
+	missing, err := client.MissingPrivileges(t.Context(), []string{vm.Moid()}, []string{"System.Read", "VirtualMachine.Config.ChangeTracking"})
+	if err != nil || !slices.Equal(missing[vm.Moid()], []string{"VirtualMachine.Config.ChangeTracking"}) {
 		t.Errorf("missing %v, %v", missing, err)
 	}
 	vcenter.Grant("VirtualMachine.Config.ChangeTracking")
@@ -412,5 +413,35 @@ func TestTypedFaults(t *testing.T) {
 	var disabled *vsphere.MethodDisabledError
 	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &disabled) || disabled.Source != "backup" {
 		t.Errorf("a disabled method: %v", err)
+	}
+}
+
+// An estate costs a lookup, a view, its pages and the end of the view.
+func TestCallsOfAnEstate(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	for i := range 30 {
+		addVM(t, vcenter, fmt.Sprintf("/DC0/vm/f%d/vm%d", i%3, i))
+	}
+	client := newClient(t, config(vcenter))
+	for _, folder := range []string{"", "/", "/DC0", "/DC0/vm"} {
+		vms, unreadable, err := client.FolderVMs(t.Context(), folder)
+		if err != nil || len(vms) != 30 || len(unreadable) != 0 {
+			t.Fatalf("%q: %d VMs, %v, %v", folder, len(vms), unreadable, err)
+		}
+		if !slices.IsSortedFunc(vms, func(a, b *vsphere.VM) int { return strings.Compare(a.Path, b.Path) }) || vms[0].Path != "/DC0/vm/f0/vm0" {
+			t.Errorf("%q: the first is %s", folder, vms[0].Path)
+		}
+	}
+	vcenter.ResetCalls()
+	if _, _, err := client.FolderVMs(t.Context(), "/DC0/vm/f1"); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, calls := range vcenter.Calls() {
+		n += calls
+	}
+	if n != 4 {
+		t.Errorf("calls: %v", vcenter.Calls())
 	}
 }

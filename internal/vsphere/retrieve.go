@@ -16,10 +16,7 @@ import (
 // vCenter answers in pages. Those that are not there are left out.
 func (c *Client) VMs(ctx context.Context, moids []string) ([]*VM, error) {
 	spec := types.PropertyFilterSpec{
-		PropSet: []types.PropertySpec{
-			{Type: "VirtualMachine", PathSet: vmProperties},
-			{Type: "ManagedEntity", PathSet: []string{"name", "parent"}},
-		},
+		PropSet:                       vmPropertySet(),
 		ReportMissingObjectsInResults: new(true),
 	}
 	for _, moid := range moids {
@@ -51,52 +48,56 @@ func ancestors() []types.BaseSelectionSpec {
 	}
 }
 
+// vmPropertySet is what VMs are made of, and the names of what is above them.
+func vmPropertySet() []types.PropertySpec {
+	return []types.PropertySpec{
+		{Type: "VirtualMachine", PathSet: vmProperties},
+		{Type: "ManagedEntity", PathSet: []string{"name", "parent"}},
+	}
+}
+
 func (c *Client) retrieve(ctx context.Context, spec types.PropertyFilterSpec) ([]types.ObjectContent, error) {
 	var content []types.ObjectContent
-	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
-		collector := vim.ServiceContent.PropertyCollector
-		res, err := methods.RetrievePropertiesEx(ctx, vim, &types.RetrievePropertiesEx{
-			This: collector, SpecSet: []types.PropertyFilterSpec{spec},
-		})
-		if err != nil || res.Returnval == nil {
-			return err
-		}
-		content = res.Returnval.Objects
-		for token := res.Returnval.Token; token != ""; {
-			next, err := methods.ContinueRetrievePropertiesEx(ctx, vim, &types.ContinueRetrievePropertiesEx{
-				This: collector, Token: token,
-			})
-			if err != nil {
-				return err
-			}
-			content = append(content, next.Returnval.Objects...)
-			token = next.Returnval.Token
-		}
-		return nil
+	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) (err error) {
+		content, err = retrieveAll(ctx, vim, spec)
+		return err
 	})
 	return content, err
 }
 
-// assemble makes VMs of what was retrieved: the VMs and everything above them.
-func assemble(moids []string, content []types.ObjectContent) ([]*VM, error) {
-	machines := map[string]*mo.VirtualMachine{}
-	above := map[types.ManagedObjectReference]mo.ManagedEntity{}
-	for i := range content {
-		if err := unreadable(content[i]); err != nil {
+// pageSize is how many objects vCenter answers with at a time.
+const pageSize = 1000
+
+func retrieveAll(ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec) ([]types.ObjectContent, error) {
+	collector := vim.ServiceContent.PropertyCollector
+	res, err := methods.RetrievePropertiesEx(ctx, vim, &types.RetrievePropertiesEx{
+		This: collector, SpecSet: []types.PropertyFilterSpec{spec}, Options: types.RetrieveOptions{MaxObjects: pageSize},
+	})
+	if err != nil || res.Returnval == nil {
+		return nil, err
+	}
+	content := res.Returnval.Objects
+	for token := res.Returnval.Token; token != ""; {
+		next, err := methods.ContinueRetrievePropertiesEx(ctx, vim, &types.ContinueRetrievePropertiesEx{
+			This: collector, Token: token,
+		})
+		if err != nil {
 			return nil, err
 		}
-		content[i].MissingSet = nil
-		object, err := mo.ObjectContentToType(content[i])
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", content[i].Obj.Value, typed(err))
-		}
-		if vm, ok := object.(mo.VirtualMachine); ok {
-			machines[vm.Self.Value] = &vm
-			continue
-		}
-		if entity, ok := object.(mo.IsManagedEntity); ok {
-			above[content[i].Obj] = entity.GetManagedEntity()
-		}
+		content = append(content, next.Returnval.Objects...)
+		token = next.Returnval.Token
+	}
+	return content, nil
+}
+
+// assemble makes VMs of what was retrieved, in the order of the IDs.
+func assemble(moids []string, content []types.ObjectContent) ([]*VM, error) {
+	machines, above, unreadable, err := decode(content)
+	if err == nil && len(unreadable) > 0 {
+		err = unreadable[0]
+	}
+	if err != nil {
+		return nil, err
 	}
 	var vms []*VM
 	for _, moid := range moids {
@@ -107,9 +108,34 @@ func assemble(moids []string, content []types.ObjectContent) ([]*VM, error) {
 	return vms, nil
 }
 
-// unreadable says which property could not be read, and why: without its
+// decode takes apart what was retrieved: VMs by their managed object IDs,
+// everything above them, and why others cannot be read.
+func decode(content []types.ObjectContent) (
+	machines map[string]*mo.VirtualMachine, above map[types.ManagedObjectReference]mo.ManagedEntity, unreadable []error, err error,
+) {
+	machines, above = map[string]*mo.VirtualMachine{}, map[types.ManagedObjectReference]mo.ManagedEntity{}
+	for i := range content {
+		if err := legible(content[i]); err != nil {
+			unreadable = append(unreadable, err)
+			continue
+		}
+		content[i].MissingSet = nil
+		object, err := mo.ObjectContentToType(content[i])
+		if err != nil {
+			return nil, nil, nil, fmt.Errorf("read %s: %w", content[i].Obj.Value, typed(err))
+		}
+		if vm, ok := object.(mo.VirtualMachine); ok {
+			machines[vm.Self.Value] = &vm
+		} else if entity, ok := object.(mo.IsManagedEntity); ok {
+			above[content[i].Obj] = entity.GetManagedEntity()
+		}
+	}
+	return machines, above, unreadable, nil
+}
+
+// legible says which property could not be read, and why: without its
 // configuration nothing true can be said of a VM.
-func unreadable(content types.ObjectContent) error {
+func legible(content types.ObjectContent) error {
 	for _, missing := range content.MissingSet {
 		if f, ok := missing.Fault.Fault.(*types.NoPermission); ok {
 			return fmt.Errorf("read %s: %w", missing.Path,
