@@ -501,3 +501,39 @@ output "enabled" { value = data.vma_cbt_status.vm.enabled }
 		})
 	}
 }
+
+// Every example of a resource or data source is planned.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	for _, name := range []string{"web01", "web02", "db01"} {
+		spec := vspheretest.Spec{Path: "/DC0/vm/prod/" + name, Disks: []vspheretest.Disk{{}, {}}}
+		if _, err := vcenter.AddVM(spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob("examples/*/*/*.tf")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		if strings.HasPrefix(filepath.Base(file), "import") {
+			continue // the import tests have these
+		}
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w, _ := replicated(t, vcenter, "")
+			for name, value := range map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p"} {
+				w.env[name] = value
+			}
+			w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n"+
+				strings.ReplaceAll(string(content), "vm-1042", vm.Moid()))
+			w.terraform(0, "validate")
+			w.terraform(0, "plan")
+		})
+	}
+}
