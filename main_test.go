@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"maps"
 	"net/url"
 	"os"
 	"os/exec"
@@ -527,9 +528,7 @@ func TestExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			w, _ := replicated(t, vcenter, "")
-			for name, value := range map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p"} {
-				w.env[name] = value
-			}
+			maps.Copy(w.env, map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p"})
 			w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n"+
 				strings.ReplaceAll(string(content), "vm-1042", vm.Moid()))
 			w.terraform(0, "validate")
