@@ -10,7 +10,7 @@ import (
 // temporary snapshot where it still shows change IDs. Nothing is done where
 // tracking is off.
 func (m *Manager) Disable(ctx context.Context, moid string) error {
-	unlock, err := m.lock(ctx, moid)
+	unlock, err := m.lockAll(ctx, moid)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (m *Manager) disable(ctx context.Context, status *Status) (*Status, error) 
 // it: every disk that can be tracked gets a new epoch, so that the next copy is
 // full. It is refused with snapshots of others present. Errors are StageErrors.
 func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
-	unlock, err := m.lock(ctx, moid)
+	unlock, err := m.lockAll(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}

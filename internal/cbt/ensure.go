@@ -112,6 +112,9 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 			return nil, &StageError{StageEnable, err}
 		}
 		if after.Enabled() && after.Initialized() {
+			if err := m.removeLeftovers(ctx, after.VM); err != nil {
+				return nil, &StageError{StageTidy, err}
+			}
 			return after, nil
 		}
 	}

@@ -185,3 +185,28 @@ func TestEnsureVMVanishes(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A cycle may take a day: whoever only makes sure of tracking does not wait for
+// it, whoever switches it off does.
+func TestEnsureDoesNotWaitForACycle(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	err := manager.Exclusive(t.Context(), vm.Moid(), func() error {
+		if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := manager.Disable(ctx, vm.Moid()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("tracking was switched off during a cycle: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if enabled, _ := vm.Tracking(); !enabled {
+		t.Error("tracking is off")
+	}
+}

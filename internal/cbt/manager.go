@@ -44,39 +44,50 @@ func (m *Manager) Find(ctx context.Context, name vsphere.Name) (*Status, error) 
 	return NewStatus(vm), nil
 }
 
-// holds is the key under which a context says whose VM it holds already.
-type holds struct{ moid string }
-
-// Exclusive runs something while nobody else in this process writes to the VM,
-// neither Ensure, Reset nor Disable; do may call these with the context that it
-// is given.
-func (m *Manager) Exclusive(ctx context.Context, moid string, do func(ctx context.Context) error) error {
-	unlock, err := m.lock(ctx, moid)
+// Exclusive runs a cycle on a VM: meanwhile nobody else in this process runs
+// one, or switches its tracking off. Ensure goes on, inside and outside of it.
+func (m *Manager) Exclusive(ctx context.Context, moid string, do func() error) error {
+	unlock, err := m.lock(ctx, cycleOf(moid))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return do(context.WithValue(ctx, holds{moid}, true))
+	return do()
 }
 
-// lock makes the caller the only one in this process that writes to a VM. The
-// error is that of a context that ended before.
-func (m *Manager) lock(ctx context.Context, moid string) (unlock func(), err error) {
-	if ctx.Value(holds{moid}) != nil {
-		return func() {}, nil
+// cycleOf names the lock that a cycle holds; the VM's own ID names that of
+// whoever writes to it.
+func cycleOf(moid string) string { return "cycle of " + moid }
+
+// lockAll takes both locks of a VM, for what must not happen during a cycle.
+func (m *Manager) lockAll(ctx context.Context, moid string) (unlock func(), err error) {
+	cycle, err := m.lock(ctx, cycleOf(moid))
+	if err != nil {
+		return nil, err
 	}
+	write, err := m.lock(ctx, moid)
+	if err != nil {
+		cycle()
+		return nil, err
+	}
+	return func() { write(); cycle() }, nil
+}
+
+// lock makes the caller the only one in this process that has the lock of that
+// name. The error is that of a context that ended before.
+func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
 	m.mu.Lock()
-	token := m.locks[moid]
+	token := m.locks[name]
 	if token == nil {
 		token = make(chan struct{}, 1)
-		m.locks[moid] = token
+		m.locks[name] = token
 	}
 	m.mu.Unlock()
 	select {
 	case token <- struct{}{}:
 		return func() { <-token }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for another change of the same virtual machine: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for another resource of this apply that holds the same virtual machine: %w", ctx.Err())
 	}
 }
 
@@ -88,7 +99,7 @@ const (
 // patiently repeats a write while another task holds the VM: it waits for the
 // task that vCenter names, until the context ends.
 func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() error) error {
-	last, pause := "", firstBackOff
+	waited, pause := map[string]bool{}, firstBackOff
 	for {
 		err := write()
 		var busy *vsphere.TaskInProgressError
@@ -96,14 +107,14 @@ func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() er
 			return err
 		}
 		m.log.InfoContext(ctx, "Waiting for another task on the virtual machine", "vm_path", vm.Path, "task", busy.Task)
-		if waited := m.vcenter.WaitTask(ctx, busy.Task); waited != nil {
-			return fmt.Errorf("wait for task %s, which holds the virtual machine: %w", busy.Task, waited)
+		if err := m.vcenter.WaitTask(ctx, busy.Task); err != nil {
+			return fmt.Errorf("wait for task %s, which holds the virtual machine: %w", busy.Task, err)
 		}
-		if busy.Task != last {
-			last, pause = busy.Task, firstBackOff
+		if !waited[busy.Task] {
+			waited[busy.Task], pause = true, firstBackOff
 			continue
 		}
-		// The same task again, although it has ended: give vCenter time.
+		// A task again that has ended: give vCenter time.
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for task %s, which holds the virtual machine: %w", busy.Task, ctx.Err())

@@ -59,7 +59,7 @@ func (o *output) Write(p []byte) (int, error) {
 		case c == '\n':
 			o.flush()
 			continue
-		case o.returned:
+		case o.returned && c != '\r':
 			o.partial = o.partial[:0]
 		}
 		o.returned = c == '\r'
@@ -76,13 +76,13 @@ func (o *output) Write(p []byte) (int, error) {
 // cut ends a line that has no end. What could be the beginning of a secret
 // stays for the next one.
 func (o *output) cut() {
-	rest := slices.Clone(o.partial[len(o.partial)-o.longest:])
 	whole := o.redact.Replace(string(o.partial))
-	if strings.HasSuffix(whole, string(rest)) {
-		o.partial = o.partial[:len(o.partial)-len(rest)]
-	} else {
-		rest = nil // a secret reaches into it, and goes with this line
+	keep := o.longest
+	for keep > 0 && !strings.HasSuffix(whole, string(o.partial[len(o.partial)-keep:])) {
+		keep-- // a secret that is whole reaches into it, and goes with this line
 	}
+	rest := slices.Clone(o.partial[len(o.partial)-keep:])
+	o.partial = o.partial[:len(o.partial)-keep]
 	o.flush()
 	o.partial = append(o.partial, rest...)
 }

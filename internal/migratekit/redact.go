@@ -53,7 +53,7 @@ func forms(secret string) []string {
 		secret, inner(strconv.Quote(secret)), inner(strconv.QuoteToASCII(secret)), inner(string(encoded)),
 		url.QueryEscape(secret), url.PathEscape(secret), strings.TrimPrefix(user, ":"),
 		markup.String(), html.EscapeString(secret), strings.ReplaceAll(secret, "'", `'\''`),
-		base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)),
+		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
 	}
 }
 

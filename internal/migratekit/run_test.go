@@ -179,3 +179,32 @@ func TestFindProgram(t *testing.T) {
 		t.Errorf("%q, %v", path, err)
 	}
 }
+
+// A secret that a very long line is cut in is in neither part, wherever the cut
+// falls; what ends in CR CR LF is a line.
+func TestRunCutsLongLines(t *testing.T) {
+	t.Parallel()
+	opts := options(t)
+	outcome, err := migratekit.Run(t.Context(), script(`
+for i in 1 2 3; do head -c 70000 /dev/zero | sed 's/\x00/s3cr3t! /g'; printf "%${i}s" x; done
+printf '\nmsg="Migration completed"\r\r\n'
+`), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := strings.ReplaceAll(read(t, opts.LogFile), "********", "")
+	for part := range strings.FieldsSeq(log[strings.Index(log, "\n"):]) {
+		if strings.Contains("s3cr3t!", part) && len(part) > 1 {
+			t.Errorf("the log has %q, a part of the secret", part)
+			break
+		}
+	}
+	if !outcome.Completed {
+		t.Error("the end was not noticed")
+	}
+	for _, line := range outcome.Tail {
+		if len(line) > 600 {
+			t.Errorf("a line of %d bytes for a diagnostic", len(line))
+		}
+	}
+}

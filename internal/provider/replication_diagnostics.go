@@ -96,13 +96,19 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
 }
 
-func interruptedWarning(at path.Path, vm *vsphere.VM, result *replication.Result, err error) diag.Diagnostic {
+// interruptedDiagnostic is a warning where the state says how to go on, which
+// Terraform saves then; an update that had not begun is an error, and nothing of
+// it is saved.
+func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
 	detail := fmt.Sprintf("The cycle of %q was interrupted before it ended. Its status is \"interrupted\", and the next apply goes on in place.", vm.Path)
 	if result.Started {
 		detail += " migratekit's log is " + result.LogFile + "."
 	}
 	if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
 		detail += "\n\n" + sentence(left)
+	}
+	if !first && !result.Started {
+		return diag.NewAttributeErrorDiagnostic(at, "Replication Interrupted", detail)
 	}
 	return diag.NewAttributeWarningDiagnostic(at, "Replication Interrupted", detail)
 }

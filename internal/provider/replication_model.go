@@ -239,7 +239,7 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
-	if end == cycleFailed && !result.Started { // nothing of this update has happened
+	if end != cycleDone && !result.Started && !state.ID.IsNull() { // nothing of this update has happened
 		m.Cutover, m.Triggers = state.Cutover, state.Triggers
 	}
 	if m.LastCycle.IsNull() || result.Started {

@@ -180,7 +180,7 @@ func (r *replicationResource) cycle(
 	case err == nil:
 	case errors.Is(ctx.Err(), context.Canceled):
 		end = cycleInterrupted
-		diags.Append(interruptedWarning(at, status.VM, result, err))
+		diags.Append(interruptedDiagnostic(at, status.VM, result, err, state.ID.IsNull()))
 	default:
 		end = cycleFailed
 		diags.Append(cycleDiagnostic(at, status.VM, result, err, state.ID.IsNull()))

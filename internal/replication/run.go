@@ -38,7 +38,7 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 			return result, &EnvironmentError{Missing: missing}
 		}
 	}
-	return result, r.manager.Exclusive(ctx, cycle.Moid, func(ctx context.Context) error {
+	return result, r.manager.Exclusive(ctx, cycle.Moid, func() error {
 		return r.run(ctx, cycle, program, result)
 	})
 }
@@ -56,8 +56,12 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, program string, result *
 		return err
 	}
 	// Before the gate: tracking must not begin over a snapshot that is to go.
-	if err := r.leftovers(ctx, cycle, status); err != nil {
+	if removed, err := r.leftovers(ctx, cycle, status); err != nil {
 		return err
+	} else if removed {
+		if status, err = r.manager.Status(ctx, cycle.Moid); err != nil {
+			return err
+		}
 	}
 	if status, err = r.gate(ctx, cycle, status, result); err != nil {
 		return err
@@ -134,21 +138,21 @@ func Lost(planned map[int32]Planned, status *cbt.Status) []string {
 
 // leftovers deals with snapshots of earlier runs, at which migratekit would
 // stop and ask.
-func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) error {
+func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
 	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != SnapshotName })
 	if len(found) == 0 {
-		return nil
+		return false, nil
 	}
 	if !cycle.RemoveLeftovers {
-		return &LeftoverError{Path: status.VM.Path, Snapshots: found}
+		return false, &LeftoverError{Path: status.VM.Path, Snapshots: found}
 	}
 	for _, s := range found {
 		r.log.InfoContext(ctx, "Removing a snapshot that an earlier run of migratekit left", "vm_path", status.VM.Path, "snapshot_moid", s.Moid)
 		if err := r.manager.RemoveSnapshot(ctx, status.VM, s.Moid); err != nil {
-			return fmt.Errorf("remove the snapshot %q that an earlier run of migratekit left on %s: %w", s.Name, status.VM.Path, err)
+			return false, fmt.Errorf("remove the snapshot %q that an earlier run of migratekit left on %s: %w", s.Name, status.VM.Path, err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // copy runs migratekit and learns what it did.

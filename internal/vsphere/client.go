@@ -79,6 +79,9 @@ var ErrClosed = errors.New("the connection to vCenter was closed")
 // refused password: repeating that would lock the account.
 func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, &ConnectError{Server: c.url.Host, Err: err}
+		}
 		a, begun, err := c.join(ctx)
 		if err != nil {
 			return nil, err

@@ -42,6 +42,9 @@ func (r *renewer) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 func (r *renewer) renew(ctx context.Context, generation int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if r.generation != generation || r.refused != nil {
 		return r.refused
 	}
