@@ -1,183 +1,25 @@
 package main_test
 
 import (
-	"archive/zip"
 	"bytes"
-	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"log"
 	"maps"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vmware/govmomi/simulator"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
-	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
 // These tests run the built provider under the terraform in PATH: signals,
 // exits and logouts do not happen to a provider in the test's own process.
-
-// binaries is where TestMain has built the provider.
-var binaries string
-
-func TestMain(m *testing.M) {
-	if migratekittest.Called() {
-		os.Exit(migratekittest.Main())
-	}
-	log.SetOutput(io.Discard) // the simulator's own chatter
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "vma-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	binaries = dir
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-vma"), ".")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the provider:", err)
-		return 1
-	}
-	return m.Run()
-}
-
-// workspace is a directory with a configuration, and the environment of one
-// practitioner.
-type workspace struct {
-	t   *testing.T
-	dir string
-	env map[string]string
-}
-
-func newWorkspace(t *testing.T, configuration string) *workspace {
-	t.Helper()
-	w := &workspace{t: t, dir: t.TempDir(), env: map[string]string{"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}}
-	rc := filepath.Join(t.TempDir(), "terraformrc")
-	w.env["TF_CLI_CONFIG_FILE"] = rc
-	w.write(rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", binaries))
-	w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\nprovider \"vma\" {}\n"+configuration)
-	return w
-}
-
-func (w *workspace) write(path, content string) {
-	w.t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-func (w *workspace) use(vcenter *vspheretest.VCenter) {
-	w.env["VSPHERE_SERVER"] = vcenter.URL.Host
-	w.env["VSPHERE_USER"] = vspheretest.Username
-	w.env["VSPHERE_PASSWORD"] = vspheretest.Password
-	w.env["VSPHERE_THUMBPRINT"] = vcenter.Thumbprint()
-}
-
-func (w *workspace) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(w.t.Context(), "terraform", args...)
-	cmd.Dir = w.dir
-	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); !strings.HasPrefix(name, "VSPHERE_") && !strings.HasPrefix(name, "VMA_") && !strings.HasPrefix(name, "TF_") {
-			cmd.Env = append(cmd.Env, pair)
-		}
-	}
-	for name, value := range w.env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	return cmd
-}
-
-// terraform runs a command that must end with the given status.
-func (w *workspace) terraform(want int, args ...string) string {
-	w.t.Helper()
-	output, err := w.command(append(args, "-no-color")...).CombinedOutput()
-	if got := exitStatus(err); got != want {
-		w.t.Fatalf("terraform %s exited with %d, want %d:\n%s", strings.Join(args, " "), got, want, output)
-	}
-	return string(output)
-}
-
-func exitStatus(err error) int {
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &exit):
-		return exit.ExitCode()
-	}
-	return -1
-}
-
-// attribute reads an attribute of a resource out of the state.
-func (w *workspace) attribute(address, name string) any {
-	w.t.Helper()
-	var state struct {
-		Values struct {
-			Root struct {
-				Resources []struct {
-					Address string         `json:"address"`
-					Tainted bool           `json:"tainted"`
-					Values  map[string]any `json:"values"`
-				} `json:"resources"`
-			} `json:"root_module"`
-		} `json:"values"`
-	}
-	output, err := w.command("show", "-json").Output()
-	if err == nil {
-		err = json.Unmarshal(output, &state)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, resource := range state.Values.Root.Resources {
-		if resource.Address == address {
-			if resource.Tainted {
-				w.t.Errorf("%s is tainted", address)
-			}
-			return resource.Values[name]
-		}
-	}
-	w.t.Fatalf("%s is not in state", address)
-	return nil
-}
-
-func startVCenter(t *testing.T) (*vspheretest.VCenter, *vspheretest.Machine) {
-	t.Helper()
-	vcenter, err := vspheretest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = vcenter.Close() })
-	vm, err := vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/web01"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return vcenter, vm
-}
-
-func noSession(t *testing.T, vcenter *vspheretest.VCenter, after string) {
-	t.Helper()
-	if n := vcenter.Sessions(); n != 0 {
-		t.Errorf("%d sessions are left on vCenter after %s", n, after)
-	}
-}
 
 func TestNoSessionIsLeft(t *testing.T) {
 	t.Parallel()
@@ -246,12 +88,6 @@ func TestForeignSnapshotsAreNoDrift(t *testing.T) {
 	look("after they were removed")
 }
 
-// is111 says whether the CLI is Terraform 1.11.
-func (w *workspace) is111() bool {
-	output, err := w.command("version").Output()
-	return err == nil && strings.HasPrefix(string(output), "Terraform v1.11.")
-}
-
 // A plan that was saved and is applied after tracking was lost copies
 // everything, and says that this is not what was planned.
 func TestSavedPlanIsOvertaken(t *testing.T) {
@@ -273,54 +109,6 @@ func TestSavedPlanIsOvertaken(t *testing.T) {
 		t.Errorf("apply:\n%s", output)
 	}
 	w.terraform(0, "plan", "-detailed-exitcode")
-}
-
-// running is a terraform under way.
-type running struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	output bytes.Buffer
-}
-
-func (w *workspace) start(args ...string) *running {
-	w.t.Helper()
-	r := &running{t: w.t, cmd: w.command(append(args, "-no-color")...)}
-	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
-	if err := r.cmd.Start(); err != nil {
-		w.t.Fatal(err)
-	}
-	return r
-}
-
-func (r *running) interrupt() {
-	r.t.Helper()
-	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
-		r.t.Error(err)
-	}
-}
-
-func (r *running) wait() int { return exitStatus(r.cmd.Wait()) }
-
-// replicated is a workspace with one replication, and a migratekit that steers
-// by files in a directory.
-func replicated(t *testing.T, vcenter *vspheretest.VCenter, lines string) (w *workspace, steer string) {
-	t.Helper()
-	server, err := nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{"web01-0": {Size: 1 << 30}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	steer = t.TempDir()
-	program, err := migratekittest.Install(steer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w = newWorkspace(t, fmt.Sprintf("resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  nbd = { exports = { \"2000\" = %q } }\n%s\n}\n",
-		server.URI("web01-0"), lines))
-	w.use(vcenter)
-	w.env["VMA_MIGRATEKIT_PATH"] = program
-	w.env[migratekittest.Record] = filepath.Join(steer, "runs")
-	return w, steer
 }
 
 // An interrupt in the middle of a copy is not a loss: the state says so, the
@@ -357,23 +145,6 @@ func TestInterruptedReplication(t *testing.T) {
 		t.Errorf("status %v", got)
 	}
 	w.terraform(0, "plan", "-detailed-exitcode")
-}
-
-// waitFor waits for a file that another process makes.
-func waitFor(t *testing.T, path string) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
-		select {
-		case <-t.Context().Done():
-			t.Fatalf("%s did not appear", path)
-		case <-ticker.C:
-		}
-	}
 }
 
 // The password is in migratekit's argument list and nowhere else.
@@ -432,28 +203,6 @@ func TestPasswordIsNowhere(t *testing.T) {
 			t.Errorf("the password is in migratekit's environment, in %s", name)
 		}
 	}
-}
-
-func unzip(t *testing.T, path string) []byte {
-	t.Helper()
-	archive, err := zip.OpenReader(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = archive.Close() }()
-	var all []byte
-	for _, file := range archive.File {
-		reader, err := file.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
-		content, err := io.ReadAll(reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, content...)
-	}
-	return all
 }
 
 // A vCenter that this project did not write: govmomi's own simulator, which
