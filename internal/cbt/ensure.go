@@ -60,7 +60,7 @@ func (e *UninitializedError) Error() string {
 	}
 	var disks []string
 	for _, d := range e.Disks {
-		disks = append(disks, fmt.Sprintf("%s (device key %d)", d.Label, d.Key))
+		disks = append(disks, d.String())
 	}
 	return fmt.Sprintf("change tracking of %s is switched on, but vCenter gave no change ID to %s after a snapshot was made and removed",
 		e.VM, strings.Join(disks, ", "))

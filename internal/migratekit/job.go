@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,8 +105,8 @@ func NewOpenStackJob(common Common, target OpenStack) Job {
 
 // NBD is the target of the program that writes to NBD exports.
 type NBD struct {
-	// Exports are the NBD URIs by device key.
-	Exports map[int32]string
+	// Exports are by device key.
+	Exports map[int32]Export
 	// SingleDisk says that the VM has one disk only, which is then named by its
 	// export alone.
 	SingleDisk bool
@@ -119,20 +118,19 @@ type NBD struct {
 	Port string
 }
 
+// Export is one NBD export: its whole URI, and its name alone.
+type Export struct{ URI, Name string }
+
 // NewNBDJob is the command line of migratekit for NBD targets.
-func NewNBDJob(common Common, target NBD) (Job, error) {
+func NewNBDJob(common Common, target NBD) Job {
 	args := commonArgs("migrate", common)
 	keys := slices.Sorted(maps.Keys(target.Exports))
 	if target.SingleDisk && len(keys) == 1 {
-		u, err := url.Parse(target.Exports[keys[0]])
-		if err != nil {
-			return Job{}, fmt.Errorf("parse NBD URI: %w", err)
-		}
-		args = append(args, "--nbd-export-name", strings.TrimPrefix(u.Path, "/"))
+		args = append(args, "--nbd-export-name", target.Exports[keys[0]].Name)
 	} else {
 		targets := make([]string, 0, len(keys))
 		for _, key := range keys {
-			targets = append(targets, fmt.Sprintf("%d:%s", key, target.Exports[key]))
+			targets = append(targets, fmt.Sprintf("%d:%s", key, target.Exports[key].URI))
 		}
 		args = append(args, "--nbd-targets", strings.Join(targets, ","))
 	}
@@ -145,7 +143,7 @@ func NewNBDJob(common Common, target NBD) (Job, error) {
 		"CLOUDSTACK_API_KEY":    cmp.Or(common.Env["CLOUDSTACK_API_KEY"], "unused"),
 		"CLOUDSTACK_SECRET_KEY": cmp.Or(common.Env["CLOUDSTACK_SECRET_KEY"], "unused"),
 	}
-	return newJob(common, args, env), nil
+	return newJob(common, args, env)
 }
 
 func commonArgs(command string, common Common) []string {

@@ -51,10 +51,12 @@ func TestNewOpenStackJob(t *testing.T) {
 
 func TestNewNBDJob(t *testing.T) {
 	t.Parallel()
-	one := map[int32]string{2000: "nbd://127.0.0.1:10808/web01-0"}
-	two := map[int32]string{2001: "nbd://127.0.0.1:10808/web01-1", 2000: "nbd://127.0.0.1:10808/web01-0"}
+	first := migratekit.Export{URI: "nbd://127.0.0.1:10808/web01-0", Name: "web01-0"}
+	second := migratekit.Export{URI: "nbd://127.0.0.1:10808/web01-1", Name: "web01-1"}
+	one := map[int32]migratekit.Export{2000: first}
+	two := map[int32]migratekit.Export{2001: second, 2000: first}
 	tests := map[string]struct {
-		exports map[int32]string
+		exports map[int32]migratekit.Export
 		single  bool
 		want    string
 	}{
@@ -65,12 +67,9 @@ func TestNewNBDJob(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			job, err := migratekit.NewNBDJob(common, migratekit.NBD{
+			job := migratekit.NewNBDJob(common, migratekit.NBD{
 				Exports: test.exports, SingleDisk: test.single, JobID: "job-1", Store: "http://127.0.0.1:1/t", Port: "10808",
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
 			want := "migrate " + sourceArgs + " " + test.want + " --job-id job-1"
 			if got := strings.Join(job.Args, " "); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
@@ -92,10 +91,9 @@ func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 	c := common
 	c.Env = map[string]string{"CLOUDSTACK_API_KEY": "mine", "CLOUDSTACK_API_URL": "http://elsewhere", "EXTRA": "1"}
 	c.ExtraArgs = []string{"--quiesce-snapshot=false"}
-	job, err := migratekit.NewNBDJob(c, migratekit.NBD{Exports: map[int32]string{2000: "nbd://h/x"}, Store: "http://127.0.0.1:1/t"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	job := migratekit.NewNBDJob(c, migratekit.NBD{
+		Exports: map[int32]migratekit.Export{2000: {URI: "nbd://h/x", Name: "x"}}, Store: "http://127.0.0.1:1/t",
+	})
 	if job.Env["CLOUDSTACK_API_KEY"] != "mine" || job.Env["CLOUDSTACK_API_URL"] != "http://127.0.0.1:1/t" || job.Env["EXTRA"] != "1" {
 		t.Errorf("environment %v", job.Env)
 	}

@@ -29,8 +29,8 @@ func conclude(
 			continue // its last good change ID stays
 		}
 		if told := cycle.told(key, planned); kind != told {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("%s (device key %d) of %s was copied %s, and %s was planned",
-				status.Disk(key).Label, key, status.VM.Path, kindText(kind), kindText(told)))
+			result.Warnings = append(result.Warnings, fmt.Sprintf("%s of %s was copied %s, and %s was planned",
+				status.Disk(key), status.VM.Path, kindText(kind), kindText(told)))
 		}
 		result.Disks[key] = DiskResult{Kind: kind, ChangedBytes: changedBytes(key, kind, status, measured)}
 		if id := changeID(key, status, measured, posted); id != "" {
@@ -59,8 +59,8 @@ func doubts(cycle *Cycle, status *cbt.Status, measured measurement, result *Resu
 	var warnings []string
 	for _, key := range keys {
 		if _, ok := result.Disks[key]; !ok {
-			warnings = append(warnings, fmt.Sprintf("migratekit completed, but neither its log nor the change-ID store says that it copied %s (device key %d) of %s, which therefore keeps its last change ID",
-				status.Disk(key).Label, key, status.VM.Path))
+			warnings = append(warnings, fmt.Sprintf("migratekit completed, but neither its log nor the change-ID store says that it copied %s of %s, which therefore keeps its last change ID",
+				status.Disk(key), status.VM.Path))
 		}
 	}
 	if !measured.seen || result.ChangedBytes() < 0 {

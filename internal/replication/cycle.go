@@ -10,8 +10,8 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// SnapshotName is the name of migratekit's own snapshot.
-const SnapshotName = "migratekit"
+// snapshotName is the name of migratekit's own snapshot.
+const snapshotName = "migratekit"
 
 // Cycle is what one run of migratekit is asked to do.
 type Cycle struct {

@@ -71,8 +71,8 @@ func Problems(cycle *Cycle, status *cbt.Status) []string {
 	slices.Sort(problems)
 	for _, key := range cycle.keys(status) {
 		if disk := status.Disk(key); !disk.Trackable {
-			problems = append(problems, fmt.Sprintf("%s (device key %d) of %s cannot be copied by migratekit: %s",
-				disk.Label, key, status.VM.Path, disk.Reason))
+			problems = append(problems, fmt.Sprintf("%s of %s cannot be copied by migratekit: %s",
+				disk, status.VM.Path, disk.Reason))
 		}
 	}
 	return problems
@@ -84,7 +84,7 @@ func NotCopied(cycle *Cycle, status *cbt.Status) []string {
 	var left []string
 	for _, disk := range status.Disks {
 		if !slices.Contains(keys, disk.Key) {
-			left = append(left, fmt.Sprintf("%s (device key %d)", disk.Label, disk.Key))
+			left = append(left, disk.String())
 		}
 	}
 	return left

@@ -3,7 +3,6 @@ package replication
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -130,7 +129,7 @@ func Lost(planned map[int32]Planned, status *cbt.Status) []string {
 	var lost []string
 	for _, key := range slices.Sorted(maps.Keys(planned)) {
 		if planned[key].Lost {
-			lost = append(lost, fmt.Sprintf("%s (device key %d): %s", status.Disk(key).Label, key, planned[key].Reason))
+			lost = append(lost, fmt.Sprintf("%s: %s", status.Disk(key), planned[key].Reason))
 		}
 	}
 	return lost
@@ -139,7 +138,7 @@ func Lost(planned map[int32]Planned, status *cbt.Status) []string {
 // leftovers deals with snapshots of earlier runs, at which migratekit would
 // stop and ask.
 func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
-	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != SnapshotName })
+	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != snapshotName })
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -210,15 +209,11 @@ func (r *Runner) job(
 	if err != nil {
 		return migratekit.Job{}, nil, err
 	}
-	target := migratekit.NBD{Exports: map[int32]string{}, SingleDisk: len(status.Disks) == 1, JobID: id, Store: store.URL()}
+	target := migratekit.NBD{Exports: map[int32]migratekit.Export{}, SingleDisk: len(status.Disks) == 1, JobID: id, Store: store.URL()}
 	for key, uri := range cycle.Exports {
-		target.Exports[key], target.Port = uri.String(), uri.Port
+		target.Exports[key], target.Port = migratekit.Export{URI: uri.String(), Name: uri.Export}, uri.Port
 	}
-	job, err := migratekit.NewNBDJob(common, target)
-	if err != nil {
-		return migratekit.Job{}, nil, errors.Join(err, store.Close())
-	}
-	return job, store, nil
+	return migratekit.NewNBDJob(common, target), store, nil
 }
 
 // maxLogName bounds the part of a log's name that is the VM's, in bytes: file

@@ -78,7 +78,7 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 }
 
 func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
-	return s.Name == SnapshotName &&
+	return s.Name == snapshotName &&
 		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
 }
 
@@ -154,7 +154,7 @@ func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status) error {
 	err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
 	if err != nil {
 		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
-			SnapshotName, before.VM.Path, err)
+			snapshotName, before.VM.Path, err)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestOneLoginAndOneLogout(t *testing.T) {
 	vcenter := startVCenter(t)
 	vm := addVM(t, vcenter, "/DC0/vm/a")
 	client := newClient(t, config(vcenter))
-	if vcenter.Logins() != 0 {
+	if vcenter.Calls()["Login"] != 0 {
 		t.Fatal("a client that nobody used has logged in")
 	}
 	var group sync.WaitGroup
@@ -70,7 +70,7 @@ func TestOneLoginAndOneLogout(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := vcenter.Logins(); got != 1 {
+	if got := vcenter.Calls()["Login"]; got != 1 {
 		t.Errorf("%d logins", got)
 	}
 	if err := client.Close(t.Context()); err != nil {
@@ -118,7 +118,7 @@ func TestDroppedSessionIsRenewed(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := vcenter.Logins(); got != 2 {
+	if got := vcenter.Calls()["Login"]; got != 2 {
 		t.Errorf("%d logins", got)
 	}
 	vcenter.ExpireBefore("ReconfigVM_Task", 0, 1)
@@ -165,7 +165,7 @@ func TestRefusedPasswordIsTriedOnce(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if got := vcenter.Logins(); got != 1 {
+	if got := vcenter.Calls()["Login"]; got != 1 {
 		t.Errorf("%d logins were tried", got)
 	}
 }
@@ -227,7 +227,7 @@ func TestTrust(t *testing.T) {
 	if !errors.As(err, &thumbprint) || thumbprint.Got != vcenter.Thumbprint() {
 		t.Errorf("another fingerprint: %v", err)
 	}
-	if vcenter.Logins() != len(trusted) {
+	if vcenter.Calls()["Login"] != len(trusted) {
 		t.Error("the password went to a server that is not trusted")
 	}
 }

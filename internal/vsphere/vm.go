@@ -1,6 +1,7 @@
 package vsphere
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -66,6 +67,9 @@ type Disk struct {
 	// ChangeID is "<epoch>/<sequence>", "" where the disk is not tracked.
 	ChangeID string
 }
+
+// String names a disk in a text for people.
+func (d Disk) String() string { return fmt.Sprintf("%s (device key %d)", d.Label, d.Key) }
 
 // Backing is the kind of a disk's backing.
 type Backing string

@@ -20,7 +20,6 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 			NoPermission: types.NoPermission{Object: &method.This, PrivilegeId: "System.View"},
 		}
 	}
-	v.countSession(method.Name)
 	if fault := v.checkPrivileges(method); fault != nil {
 		return nil, fault
 	}
@@ -75,24 +74,6 @@ var handledBySnapshot = map[string]bool{
 func instead(method *simulator.Method, receiver mo.Reference) mo.Reference {
 	method.This.Value += "#tracked"
 	return receiver
-}
-
-func (v *VCenter) countSession(method string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	switch method {
-	case "Login":
-		v.logins++
-	case "Logout":
-		v.logouts++
-	}
-}
-
-// Logins counts the logins that were tried.
-func (v *VCenter) Logins() int {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.logins
 }
 
 // needed is the privilege that each method asks for (fact 23).

@@ -47,8 +47,6 @@ type VCenter struct {
 	pageSize     int64
 	calls        map[string]int
 	directories  map[string]int // VM name to how often it was used
-	logins       int
-	logouts      int
 	interceptors []*Interceptor
 }
 
