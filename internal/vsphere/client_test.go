@@ -133,20 +133,35 @@ func TestDroppedSessionIsRenewed(t *testing.T) {
 	}
 }
 
-// A wait for a task outlives the session in which it began.
+// A wait for a task outlives the session in which it began, and a vCenter that
+// is restarted meanwhile.
 func TestWaitSurvivesADroppedSession(t *testing.T) {
 	t.Parallel()
-	vcenter := startVCenter(t)
-	vm := addVM(t, vcenter, "/DC0/vm/a")
-	client := newClient(t, config(vcenter))
-	release := vm.HoldTasks("CreateSnapshot_Task")
-	vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // it waits now
-		vcenter.DropSessions()
-		release()
-	})
-	ref, err := client.CreateSnapshot(t.Context(), vm.Moid(), "s", "")
-	if err != nil || ref == "" {
-		t.Errorf("snapshot %q, %v", ref, err)
+	for name, strike := range map[string]func(*vspheretest.VCenter) error{
+		"session":   func(v *vspheretest.VCenter) error { v.DropSessions(); return nil },
+		"restarted": (*vspheretest.VCenter).Restart,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vcenter := startVCenter(t)
+			vm := addVM(t, vcenter, "/DC0/vm/a")
+			client := newClient(t, config(vcenter))
+			release := vm.HoldTasks("CreateSnapshot_Task")
+			struck := make(chan error, 1)
+			vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // it waits now
+				go func() {
+					struck <- strike(vcenter)
+					release()
+				}()
+			})
+			ref, err := client.CreateSnapshot(t.Context(), vm.Moid(), "s", "")
+			if err != nil || ref == "" {
+				t.Errorf("snapshot %q, %v", ref, err)
+			}
+			if err := <-struck; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

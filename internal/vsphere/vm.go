@@ -36,6 +36,10 @@ type VM struct {
 	// capabilities in and says that snapshots are not among them.
 	SnapshotsUnsupported bool
 	ConsolidationNeeded  bool
+	// Windows says that the guest is configured to be Windows.
+	Windows bool
+	// ToolsRunning says that VMware Tools run in the guest now.
+	ToolsRunning bool
 	// DisabledMethods are the operations that somebody has disabled on the VM.
 	DisabledMethods []string
 	Disks           []Disk
@@ -102,15 +106,19 @@ type Snapshot struct {
 // vmProperties are the properties that VM is made of, and no others. Flag and
 // devices must come in one request.
 var vmProperties = []string{
-	"capability",
+	"capability.bootOptionsSupported",
+	"capability.changeTrackingSupported",
+	"capability.snapshotOperationsSupported",
 	"config.changeTrackingEnabled",
 	"config.flags",
+	"config.guestId",
 	"config.hardware.device",
 	"config.instanceUuid",
 	"config.template",
 	"config.uuid",
 	"config.version",
 	"disabledMethod",
+	"guest.toolsRunningStatus",
 	"parentVApp",
 	"runtime.consolidationNeeded",
 	"runtime.faultToleranceState",
@@ -135,11 +143,15 @@ func newVM(from *mo.VirtualMachine, path string) *VM {
 		vm.UUID = config.Uuid
 		vm.InstanceUUID = config.InstanceUuid
 		vm.Template = config.Template
+		vm.Windows = strings.HasPrefix(strings.ToLower(config.GuestId), "win")
 		vm.HardwareVersion = hardwareVersion(config.Version)
 		vm.ChangeTracking = config.ChangeTrackingEnabled != nil && *config.ChangeTrackingEnabled
 		vm.SnapshotLocked = config.Flags.SnapshotLocked != nil && *config.Flags.SnapshotLocked
 		vm.Disks = newDisks(config.Hardware.Device)
 		vm.SharedBus = sharedBus(config.Hardware.Device)
+	}
+	if from.Guest != nil {
+		vm.ToolsRunning = from.Guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
 	}
 	if from.Snapshot != nil {
 		vm.Snapshots = flatten(nil, from.Snapshot.RootSnapshotList, 1)

@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -20,14 +21,17 @@ const (
 )
 
 // watch calls seen with the object's properties as they are (those that are not
-// set may be missing), and again at each change, until seen returns true. It survives the loss of the session. Errors:
-// ErrNotFound where the object is not there or vanishes.
+// set may be missing), and again at each change, until seen returns true. It
+// survives the loss of the session and, for a while, of the connection: vCenter
+// may be restarted. Errors: ErrNotFound where the object is not there or
+// vanishes.
 func (c *Client) watch(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
 	seen func([]types.PropertyChange) bool,
 ) error {
+	answered, pause := time.Now(), firstPause
 	for {
-		done, err := c.watchSession(ctx, ref, properties, seen)
+		done, err := c.watchSession(ctx, ref, properties, seen, func() { answered, pause = time.Now(), firstPause })
 		switch {
 		case done:
 			return nil
@@ -35,9 +39,35 @@ func (c *Client) watch(
 			return withCause(ctx, err)
 		case errors.Is(err, errCollectorLost):
 			continue
+		case !passing(err) || time.Since(answered) > outage:
+			return err
 		}
-		return err
+		select {
+		case <-ctx.Done():
+			return withCause(ctx, err)
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+		}
 	}
+}
+
+// How long a wait bears that vCenter does not answer, and what lies between two
+// tries.
+const (
+	outage     = 15 * time.Minute
+	firstPause = 100 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// passing says of an error that it may pass: vCenter gave no answer at all.
+func passing(err error) bool {
+	var (
+		refused     *InvalidLoginError
+		certificate *tls.CertificateVerificationError
+		thumbprint  *ThumbprintError
+	)
+	return faultOf(err) == nil && !errors.Is(err, ErrNotFound) &&
+		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 
 // errCollectorLost says that the collector went away with its session.
@@ -45,7 +75,7 @@ var errCollectorLost = errors.New("the property collector was lost")
 
 func (c *Client) watchSession(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
-	seen func([]types.PropertyChange) bool,
+	seen func([]types.PropertyChange) bool, answered func(),
 ) (done bool, err error) {
 	vim, err := c.connect(ctx)
 	if err != nil {
@@ -77,6 +107,7 @@ func (c *Client) watchSession(
 		if err != nil {
 			return false, lost(ctx, err, collector)
 		}
+		answered()
 		if res.Returnval == nil { // nothing changed
 			continue
 		}

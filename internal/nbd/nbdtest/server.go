@@ -4,11 +4,17 @@ package nbdtest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync"
 )
 
@@ -23,7 +29,9 @@ const (
 	OldStyle
 	Silent
 	Nonsense
+	// WantsTLS refuses everything outside TLS, OffersTLS does not.
 	WantsTLS
+	OffersTLS
 )
 
 // Export is one export.
@@ -38,6 +46,7 @@ type Server struct {
 	listener net.Listener
 	manner   Manner
 	exports  map[string]Export
+	identity tls.Certificate
 	running  sync.WaitGroup
 
 	mu    sync.Mutex
@@ -53,7 +62,7 @@ func Start(manner Manner, exports map[string]Export) (*Server, error) {
 	}
 	s := &Server{
 		listener: listener, manner: manner, exports: exports,
-		conns: map[net.Conn]bool{}, asked: map[string]int{},
+		identity: identity(), conns: map[net.Conn]bool{}, asked: map[string]int{},
 	}
 	s.running.Add(1)
 	go s.accept()
@@ -63,6 +72,33 @@ func Start(manner Manner, exports map[string]Export) (*Server, error) {
 // URI is the address of an export.
 func (s *Server) URI(export string) string {
 	return fmt.Sprintf("nbd://%s/%s", s.listener.Addr(), export)
+}
+
+// identity is a certificate for 127.0.0.1 that signs itself.
+func identity() tls.Certificate {
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	return server.TLS.Certificates[0]
+}
+
+// Certificates writes the server's certificate and its key into a directory as
+// NBD URIs and servers want them.
+func (s *Server) Certificates(directory string) error {
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.identity.Certificate[0]})
+	der, err := x509.MarshalPKCS8PrivateKey(s.identity.PrivateKey)
+	if err != nil {
+		return fmt.Errorf("encode the key: %w", err)
+	}
+	for name, content := range map[string][]byte{
+		"ca-cert.pem": certificate, "server-cert.pem": certificate,
+		"server-key.pem": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}),
+	} {
+		if err := os.WriteFile(filepath.Join(directory, name), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Asked is how often an export was asked for.
@@ -109,6 +145,8 @@ const (
 	optionMagic = 0x49484156454f5054
 	replyMagic  = 0x0003e889045565a9
 	oldMagic    = 0x00420281861253
+	startTLS    = 5
+	ack         = 1
 )
 
 func (s *Server) serve(conn net.Conn) error {
@@ -125,7 +163,7 @@ func (s *Server) serve(conn net.Conn) error {
 		}
 		_, err := conn.Write(make([]byte, 124))
 		return err
-	case Newstyle, WithoutInfo, WantsTLS:
+	case Newstyle, WithoutInfo, WantsTLS, OffersTLS:
 	}
 	if err := send(conn, uint64(magic), uint64(optionMagic), uint16(3)); err != nil {
 		return err
@@ -134,7 +172,7 @@ func (s *Server) serve(conn net.Conn) error {
 	if err := binary.Read(conn, binary.BigEndian, &flags); err != nil {
 		return err
 	}
-	for {
+	for secure := false; ; {
 		var head struct {
 			Magic          uint64
 			Option, Length uint32
@@ -146,17 +184,25 @@ func (s *Server) serve(conn net.Conn) error {
 		if _, err := io.ReadFull(conn, data); err != nil {
 			return err
 		}
-		if more, err := s.answer(conn, head.Option, data, flags&2 != 0); !more || err != nil {
+		if head.Option == startTLS && (s.manner == WantsTLS || s.manner == OffersTLS) {
+			if err := send(conn, uint64(replyMagic), head.Option, uint32(ack), uint32(0)); err != nil {
+				return err
+			}
+			conn = tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{s.identity}, MinVersion: tls.VersionTLS12})
+			secure = true
+			continue
+		}
+		if more, err := s.answer(conn, head.Option, data, flags&2 != 0, secure); !more || err != nil {
 			return err
 		}
 	}
 }
 
 // answer answers one option; more is false where negotiation is over.
-func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes bool) (more bool, err error) {
+func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes, secure bool) (more bool, err error) {
 	const (
 		exportName, abort, info      = 1, 2, 6
-		ack, repInfo                 = 1, 3
+		repInfo                      = 3
 		unsupported, tlsReqd, unknwn = 1<<31 | 1, 1<<31 | 5, 1<<31 | 6
 	)
 	reply := func(kind uint32, payload ...byte) error {
@@ -169,7 +215,7 @@ func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes bool
 	switch {
 	case option == abort:
 		return false, reply(ack)
-	case s.manner == WantsTLS:
+	case s.manner == WantsTLS && !secure:
 		return true, reply(tlsReqd)
 	case option == exportName:
 		export, ok := s.find(string(data))
@@ -181,7 +227,7 @@ func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes bool
 		}
 		_, err := conn.Write(make([]byte, 124))
 		return false, err
-	case option == info && s.manner == Newstyle && len(data) >= 4:
+	case option == info && s.manner != WithoutInfo && len(data) >= 4:
 		length := binary.BigEndian.Uint32(data)
 		if int(length) > len(data)-4 {
 			return false, nil

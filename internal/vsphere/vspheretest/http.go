@@ -78,6 +78,25 @@ func (v *VCenter) DropAfter(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, After: cut})
 }
 
+// Fail answers calls with the fault SystemError, without carrying them out.
+func (v *VCenter) Fail(method string, skip, times int) *Interceptor {
+	return v.Intercept(&Interceptor{
+		Method: method, Skip: skip, Times: times,
+		Before: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", "text/xml")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, systemError)
+			return true
+		},
+	})
+}
+
+const systemError = `<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>
+<faultcode>ServerFaultCode</faultcode><faultstring>A general system error occurred</faultstring>
+<detail><SystemErrorFault xmlns="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="SystemError"><reason>out of luck</reason></SystemErrorFault></detail>
+</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
+
 // ExpireBefore ends every session just before a call.
 func (v *VCenter) ExpireBefore(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{

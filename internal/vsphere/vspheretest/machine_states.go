@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
@@ -14,6 +15,9 @@ func (m *Machine) PowerOn() error { return wait(m.object().PowerOn(context.Backg
 
 // PowerOff stops the VM.
 func (m *Machine) PowerOff() error { return wait(m.object().PowerOff(context.Background())) }
+
+// Suspend suspends the VM.
+func (m *Machine) Suspend() error { return wait(m.object().Suspend(context.Background())) }
 
 // Stun makes what waits for a stun happen, as a migration while on does.
 func (m *Machine) Stun() { m.locked(m.vcenter.stun) }
@@ -77,6 +81,39 @@ func (m *Machine) AddDisk(disk Disk) (int32, error) {
 	key := firstDiskKey + int32(index)
 	m.back(key, disk.Kind)
 	return key, nil
+}
+
+// RemoveDisk takes a disk off the VM; with it goes its tracking (fact 15).
+func (m *Machine) RemoveDisk(key int32) error {
+	found := false
+	m.Change(func(vm *simulator.VirtualMachine) {
+		vm.Config.Hardware.Device = slices.DeleteFunc(slices.Clone(vm.Config.Hardware.Device), func(device types.BaseVirtualDevice) bool {
+			match := device.GetVirtualDevice().Key == key
+			found = found || match
+			return match
+		})
+	})
+	if !found {
+		return fmt.Errorf("remove disk %d: there is none", key)
+	}
+	m.vcenter.mu.Lock()
+	defer m.vcenter.mu.Unlock()
+	delete(m.vcenter.trackingOf(m.ref).disks, key)
+	return nil
+}
+
+// GrowDisk makes a disk larger, in bytes; with snapshots vSphere refuses that.
+// Tracking goes on, as it does on hosts of today.
+func (m *Machine) GrowDisk(key int32, size int64) error {
+	err := fmt.Errorf("grow disk %d: there is none, or the VM has snapshots", key)
+	m.Change(func(vm *simulator.VirtualMachine) {
+		for _, disk := range disksOf(vm.Config.Hardware.Device) {
+			if disk.Key == key && vm.Snapshot == nil {
+				disk.CapacityInBytes, disk.CapacityInKB, err = size, size/1024, nil
+			}
+		}
+	})
+	return err
 }
 
 // Rename gives the VM another name in the same folder.

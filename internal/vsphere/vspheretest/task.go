@@ -32,7 +32,7 @@ func (v *VCenter) runTask(
 		return types.ManagedObjectReference{}, &types.TaskInProgress{Task: busy}
 	}
 	t.busy = &types.ManagedObjectReference{} // taken; named below
-	gate := t.gates[method]
+	gate, fails := t.gates[method], v.fails(method)
 	v.mu.Unlock()
 
 	ctx.Map.Put(task)
@@ -50,7 +50,13 @@ func (v *VCenter) runTask(
 		if gate != nil {
 			<-gate
 		}
-		result, fault := do(&detached)
+		var (
+			result types.AnyType
+			fault  types.BaseMethodFault = &types.SystemError{Reason: "out of luck"}
+		)
+		if !fails {
+			result, fault = do(&detached)
+		}
 		v.finish(&detached, vm.Self, task, result, fault)
 	}()
 	return ref, nil

@@ -42,6 +42,7 @@ type VCenter struct {
 	tracked      map[types.ManagedObjectReference]*tracking
 	missing      map[string]bool // privileges that the account has not
 	denied       map[string]bool // methods that fail with NoPermission
+	failing      map[string]int  // how many tasks of a method are to fail
 	refuseLogins bool
 	flagAtOnce   bool
 	pageSize     int64
@@ -70,6 +71,7 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 		tracked:     map[types.ManagedObjectReference]*tracking{},
 		missing:     map[string]bool{},
 		denied:      map[string]bool{},
+		failing:     map[string]int{},
 		calls:       map[string]int{},
 		directories: map[string]int{},
 		pageSize:    256 << 20,
@@ -107,9 +109,9 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 var creating sync.Mutex
 
 func (v *VCenter) serve(address string) error {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	listener, err := listen(address)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	v.URL = &url.URL{Scheme: "https", Host: listener.Addr().String(), Path: vim25.Path}
 	withUser := *v.URL
@@ -119,16 +121,57 @@ func (v *VCenter) serve(address string) error {
 	manager := v.service.Context.Map.SessionManager()
 	manager.ServiceHostName = v.URL.Host
 	manager.ValidLogin = v.validLogin
-	v.server = &http.Server{
+	v.answer(listener)
+	return nil
+}
+
+func listen(address string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return listener, nil
+}
+
+// answer serves calls until the server is closed.
+func (v *VCenter) answer(listener net.Listener) {
+	server, served := &http.Server{
 		Handler:           v.intercept(v.service.ServeMux),
 		ReadHeaderTimeout: 10 * time.Second,
 		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{v.cert.tls}, MinVersion: tls.VersionTLS12},
 		ErrorLog:          errorLog(),
-	}
+	}, make(chan struct{})
+	v.mu.Lock()
+	v.server, v.served = server, served
+	v.mu.Unlock()
 	go func() {
-		defer close(v.served)
-		_ = v.server.ServeTLS(listener, "", "")
+		defer close(served)
+		_ = server.ServeTLS(listener, "", "")
 	}()
+}
+
+// stop drops all connections and takes no more.
+func (v *VCenter) stop() error {
+	v.mu.Lock()
+	server, served := v.server, v.served
+	v.mu.Unlock()
+	err := server.Close()
+	<-served
+	return err
+}
+
+// Restart is what a restart of vCenter looks like from outside: connections and
+// sessions are gone, tasks on the hosts go on.
+func (v *VCenter) Restart() error {
+	if err := v.stop(); err != nil {
+		return err
+	}
+	v.DropSessions()
+	listener, err := listen(v.URL.Host)
+	if err != nil {
+		return err
+	}
+	v.answer(listener)
 	return nil
 }
 
@@ -140,8 +183,7 @@ func (v *VCenter) Close() error {
 		i.Release()
 	}
 	v.mu.Unlock()
-	err := v.server.Close()
-	<-v.served
+	err := v.stop()
 	v.model.Remove()
 	return err
 }
@@ -189,6 +231,23 @@ func (v *VCenter) DenyTasks(method string, deny bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.denied[method] = deny
+}
+
+// FailTasks makes that many tasks of a method, once they were started, end with
+// the fault SystemError in place of their work.
+func (v *VCenter) FailTasks(method string, times int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failing[method] = times
+}
+
+// fails says whether a task that starts now is to fail. Called with v.mu held.
+func (v *VCenter) fails(method string) bool {
+	if v.failing[method] == 0 {
+		return false
+	}
+	v.failing[method]--
+	return true
 }
 
 func (v *VCenter) lacks(privilege string) bool {
