@@ -3,6 +3,7 @@ package nbd
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ const (
 
 	optExportName = 1
 	optAbort      = 2
+	optStartTLS   = 5
 	optInfo       = 6
 
 	repAck      = 1
@@ -60,8 +62,10 @@ var (
 	// ErrOldStyle says that the server speaks the old negotiation, which names
 	// no exports.
 	ErrOldStyle = errors.New("the NBD server speaks the old-style negotiation, which knows no export names")
-	// ErrTLSRequired says that the server wants TLS.
+	// ErrTLSRequired says that the server wants TLS and was asked without.
 	ErrTLSRequired = errors.New("the NBD server wants TLS, which migratekit leaves to a tunnel on this machine")
+	// ErrNoTLS says that the server does not offer TLS.
+	ErrNoTLS = errors.New("the NBD server does not offer TLS")
 	// ErrNotNBD says that whatever answered speaks another protocol.
 	ErrNotNBD = errors.New("the server does not speak NBD")
 )
@@ -69,24 +73,35 @@ var (
 // Negotiate connects, asks about one export and disconnects. The context bounds
 // all of it.
 func Negotiate(ctx context.Context, uri URI) (Export, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", uri.Address())
+	config, err := uri.tlsConfig()
+	if err != nil {
+		return Export{}, err
+	}
+	network, address := uri.endpoint()
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 	if err != nil {
 		return Export{}, err
 	}
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
-	export, err := negotiate(conn, uri.Export)
+	export, err := negotiate(ctx, conn, uri.Export, config)
 	if err != nil && ctx.Err() != nil {
 		return Export{}, fmt.Errorf("the NBD server does not answer: %w", ctx.Err())
 	}
 	return export, err
 }
 
-func negotiate(conn io.ReadWriter, name string) (Export, error) {
+// negotiate speaks TLS where there is a configuration for it.
+func negotiate(ctx context.Context, conn net.Conn, name string, config *tls.Config) (Export, error) {
 	flags, err := greet(conn)
 	if err != nil {
 		return Export{}, err
+	}
+	if config != nil {
+		if conn, err = startTLS(ctx, conn, config); err != nil {
+			return Export{}, err
+		}
 	}
 	export, err := askInfo(conn, name)
 	if errors.Is(err, errUnsupported) {

@@ -6,6 +6,7 @@
 package nbd
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -18,10 +19,19 @@ const defaultPort = "10809"
 // local is the only address that migratekit connects to.
 const local = "127.0.0.1"
 
-// URI names an export: nbd://host[:port]/name.
+// URI names an export: nbd://host[:port]/name, nbds:// for the same over TLS, or
+// nbd+unix:///name?socket=path.
 type URI struct {
-	// Host and Port say where the server listens.
+	// Host and Port say where the server listens; both are "" for a socket.
 	Host, Port string
+	// Socket is the path of a Unix domain socket, "" for TCP.
+	Socket string
+	// TLS says that the server is spoken to over TLS.
+	TLS bool
+	// Certificates is a directory with ca-cert.pem, and client-cert.pem and
+	// client-key.pem where the server asks for them; "" for what the system
+	// trusts.
+	Certificates string
 	// Export is the name of the export, "" for the server's default one.
 	Export string
 	text   string
@@ -33,38 +43,53 @@ func ParseURI(s string) (URI, error) {
 	if err != nil {
 		return URI{}, fmt.Errorf("parse NBD URI %q: %w", s, err)
 	}
-	switch u.Scheme {
-	case "nbd":
-	case "nbds", "nbd+unix", "nbds+unix":
-		return URI{}, fmt.Errorf("parse NBD URI %q: the scheme %s cannot be used, because migratekit connects by plain TCP; "+
-			"let a tunnel on this machine carry TLS and name its port here: nbd://127.0.0.1:port/name", s, u.Scheme)
-	default:
+	scheme, unix := strings.CutSuffix(u.Scheme, "+unix")
+	if (scheme != "nbd" && scheme != "nbds") || u.User != nil || u.Fragment != "" || u.Opaque != "" {
 		return URI{}, fmt.Errorf("parse NBD URI %q: want nbd://host:port/name", s)
 	}
-	if u.Hostname() == "" {
-		return URI{}, fmt.Errorf("parse NBD URI %q: it has no host; want nbd://host:port/name", s)
+	query := u.Query()
+	uri := URI{
+		Host: u.Hostname(), Port: cmp.Or(u.Port(), defaultPort), Socket: query.Get("socket"), TLS: scheme == "nbds",
+		Certificates: query.Get("tls-certificates"), Export: strings.TrimPrefix(u.Path, "/"), text: s,
 	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return URI{}, fmt.Errorf("parse NBD URI %q: want nbd://host:port/name and nothing else", s)
+	for parameter := range query {
+		known := (parameter == "socket" && unix) || (parameter == "tls-certificates" && uri.TLS)
+		if !known {
+			return URI{}, fmt.Errorf("parse NBD URI %q: the parameter %q has no meaning here", s, parameter)
+		}
 	}
-	if strings.Contains(u.Path, ",") {
+	switch {
+	case unix && (uri.Socket == "" || u.Host != ""):
+		return URI{}, fmt.Errorf("parse NBD URI %q: want %s:///name?socket=path", s, u.Scheme)
+	case unix:
+		uri.Port = ""
+	case uri.Host == "":
+		return URI{}, fmt.Errorf("parse NBD URI %q: it has no host; want %s://host:port/name", s, u.Scheme)
+	case uri.Host == "localhost":
+		uri.Host = local // and not ::1
+	}
+	if strings.Contains(uri.Export, ",") {
 		return URI{}, fmt.Errorf("parse NBD URI %q: migratekit takes a comma in the name of an export for the end of it", s)
 	}
-	host := u.Hostname()
-	if host == "localhost" {
-		host = local // and not ::1
-	}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort
-	}
-	return URI{Host: host, Port: port, Export: strings.TrimPrefix(u.Path, "/"), text: s}, nil
+	return uri, nil
 }
 
-// Address is host:port.
-func (u URI) Address() string { return net.JoinHostPort(u.Host, u.Port) }
+// endpoint is where to connect, for net.Dial.
+func (u URI) endpoint() (network, address string) {
+	if u.Socket != "" {
+		return "unix", u.Socket
+	}
+	return "tcp", net.JoinHostPort(u.Host, u.Port)
+}
 
 func (u URI) String() string { return u.text }
 
 // Local says whether the server is where migratekit connects: 127.0.0.1.
 func (u URI) Local() bool { return u.Host == local }
+
+// Plain is the same export as migratekit asks for it, without TLS.
+func (u URI) Plain() URI {
+	plain := URI{Host: u.Host, Port: u.Port, Export: u.Export}
+	plain.text = (&url.URL{Scheme: "nbd", Host: net.JoinHostPort(u.Host, u.Port), Path: "/" + u.Export}).String()
+	return plain
+}

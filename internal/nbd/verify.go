@@ -68,7 +68,10 @@ func verify(ctx context.Context, uri URI, size uint64) error {
 
 // lasting says that trying again will not help.
 func lasting(err error) bool {
-	var small *TooSmallError
-	return errors.As(err, &small) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOldStyle) ||
-		errors.Is(err, ErrTLSRequired) || errors.Is(err, ErrNotNBD)
+	var (
+		small       *TooSmallError
+		certificate *CertificateError
+	)
+	return errors.As(err, &small) || errors.As(err, &certificate) || errors.Is(err, ErrReadOnly) || errors.Is(err, ErrOldStyle) ||
+		errors.Is(err, ErrTLSRequired) || errors.Is(err, ErrNoTLS) || errors.Is(err, ErrNotNBD)
 }

@@ -1,13 +1,16 @@
 package nbd_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,7 +103,53 @@ func TestVerifyWaitsForAnExportThatComesUp(t *testing.T) {
 	}
 }
 
-// A real server, where the machine has one: listing is off, as it often is.
+// Over TLS the server must be one that is trusted.
+func TestVerifyTLS(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		manner  nbdtest.Manner
+		trusted bool
+		want    error // nil for success
+	}{
+		"a server that wants TLS":         {nbdtest.WantsTLS, true, nil},
+		"a server that offers it":         {nbdtest.OffersTLS, true, nil},
+		"a server that has none":          {nbdtest.Newstyle, true, nbd.ErrNoTLS},
+		"a server that nobody trusts":     {nbdtest.WantsTLS, false, &nbd.CertificateError{}},
+		"old style has no TLS":            {nbdtest.OldStyle, true, nbd.ErrOldStyle},
+		"another protocol has none":       {nbdtest.Nonsense, true, nbd.ErrNotNBD},
+		"a server that knows a name only": {nbdtest.WithoutInfo, true, nbd.ErrNoTLS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, err := nbdtest.Start(test.manner, map[string]nbdtest.Export{"web01-0": {Size: size}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Close() })
+			uri := strings.Replace(server.URI("web01-0"), "nbd://", "nbds://", 1)
+			if test.trusted {
+				directory := t.TempDir()
+				if err := server.Certificates(directory); err != nil {
+					t.Fatal(err)
+				}
+				uri += "?tls-certificates=" + url.QueryEscape(directory)
+			}
+			err = nbd.Verify(t.Context(), parse(t, uri), size)
+			if certificate := (&nbd.CertificateError{}); errors.As(test.want, &certificate) {
+				if !errors.As(err, &certificate) {
+					t.Errorf("got %v", err)
+				}
+			} else if !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+	if err := nbd.Verify(t.Context(), parse(t, "nbds://127.0.0.1:1/x?tls-certificates="+url.QueryEscape(t.TempDir())), size); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory without certificates: %v", err)
+	}
+}
+
+// A real server over TCP, over a Unix domain socket and over TLS.
 func TestVerifyRealServer(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("nbdkit")
@@ -110,47 +159,97 @@ func TestVerifyRealServer(t *testing.T) {
 	case err != nil:
 		t.Skipf("there is no nbdkit to talk to: %v", err)
 	}
+	certificates := t.TempDir()
+	identity, err := nbdtest.Start(nbdtest.Silent, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = identity.Close() })
+	if err := identity.Certificates(certificates); err != nil {
+		t.Fatal(err)
+	}
+	trust := "tls-certificates=" + url.QueryEscape(certificates)
+	socket := filepath.Join(t.TempDir(), "s")
+	port := freePort(t)
+	for name, test := range map[string]struct {
+		args []string
+		uri  string
+	}{
+		"TCP":             {[]string{"-i", "127.0.0.1", "-p", port}, "nbd://127.0.0.1:" + port + "/web01-0"},
+		"a socket":        {[]string{"-U", socket}, "nbd+unix:///web01-0?socket=" + url.QueryEscape(socket)},
+		"TLS":             {[]string{"-i", "127.0.0.1", "-p", "PORT", "--tls=require", "--tls-certificates=" + certificates}, "nbds://127.0.0.1:PORT/web01-0?" + trust},
+		"TLS, offered":    {[]string{"-i", "127.0.0.1", "-p", "PORT", "--tls=on", "--tls-certificates=" + certificates}, "nbds://127.0.0.1:PORT/web01-0?" + trust},
+		"read-only":       {[]string{"-r", "-i", "127.0.0.1", "-p", "PORT"}, "nbd://127.0.0.1:PORT/web01-0"},
+		"TLS, not wanted": {[]string{"-i", "127.0.0.1", "-p", "PORT", "--tls=require", "--tls-certificates=" + certificates}, "nbd://127.0.0.1:PORT/web01-0"},
+	} {
+		want := map[string]error{"read-only": nbd.ErrReadOnly, "TLS, not wanted": nbd.ErrTLSRequired}[name]
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if port := freePort(t); strings.Contains(test.uri, "PORT") {
+				test.uri = strings.Replace(test.uri, "PORT", port, 1)
+				test.args[slices.Index(test.args, "PORT")] = port
+			}
+			args := append([]string{"-f", "-P", filepath.Join(t.TempDir(), "pid")}, test.args...)
+			server := exec.CommandContext(t.Context(), path, append(args, "memory", "1M")...)
+			var output bytes.Buffer
+			server.Stderr = &output
+			if err := server.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+			uri := parse(t, test.uri)
+			if err := nbd.Verify(t.Context(), uri, size); !errors.Is(err, want) {
+				t.Errorf("got %v, want %v; nbdkit says: %s", err, want, output.String())
+			}
+			var small *nbd.TooSmallError
+			if err := nbd.Verify(t.Context(), uri, size+1); want == nil && !errors.As(err, &small) {
+				t.Errorf("a disk larger than the export: %v", err)
+			}
+		})
+	}
+}
+
+// freePort is one where nobody listens now.
+func freePort(t *testing.T) string {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	if err := listener.Close(); err != nil {
+	defer func() { _ = listener.Close() }()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
 		t.Fatal(err)
 	}
-	pid := filepath.Join(t.TempDir(), "pid")
-	server := exec.CommandContext(t.Context(), path, "-f", "-P", pid, "-i", "127.0.0.1", "-p", fmt.Sprint(port), "memory", "1M")
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	uri := parse(t, fmt.Sprintf("nbd://127.0.0.1:%d/web01-0", port))
-	if err := nbd.Verify(t.Context(), uri, size); err != nil {
-		t.Error(err)
-	}
-	if err := nbd.Verify(t.Context(), uri, size+1); err == nil {
-		t.Error("a disk larger than the export was accepted")
-	}
+	return port
 }
 
 func TestParseURI(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []string{"", "web01", "http://127.0.0.1/x", "nbd:///x", "nbds://127.0.0.1/x", "nbd+unix:///x?socket=/s", "nbd://u@h/x", "nbd://h:1/x?y", "nbd://h:port/x"} {
+	for _, bad := range []string{
+		"", "web01", "http://127.0.0.1/x", "nbd:///x", "nbds:///x", "nbd://u@h/x", "nbd://h:1/x?y", "nbd://h:port/x", "nbd:x", "nbd://h/a,b",
+		"nbd+unix:///x", "nbd+unix://h/x?socket=/s", "nbd://h/x?socket=/s", "nbd://h/x?tls-certificates=/c", "nbds://h/x?tls-psk-file=/p",
+	} {
 		if uri, err := nbd.ParseURI(bad); err == nil {
 			t.Errorf("%q was accepted as %+v", bad, uri)
 		}
 	}
-	got := parse(t, "nbd://127.0.0.1:10808/web01-0")
-	if got.Address() != "127.0.0.1:10808" || got.Export != "web01-0" || !got.Local() {
-		t.Errorf("got %+v", got)
+	for s, want := range map[string]nbd.URI{
+		"nbd://127.0.0.1:10808/web01-0":               {Host: "127.0.0.1", Port: "10808", Export: "web01-0"},
+		"nbd://[::1]/a/b":                             {Host: "::1", Port: "10809", Export: "a/b"},
+		"nbd://localhost:1/x":                         {Host: "127.0.0.1", Port: "1", Export: "x"},
+		"nbd://127.0.0.2/x":                           {Host: "127.0.0.2", Port: "10809", Export: "x"},
+		"nbds://nbd.example.org/x?tls-certificates=c": {Host: "nbd.example.org", Port: "10809", Export: "x", TLS: true, Certificates: "c"},
+		"nbd+unix:///x?socket=/run/s":                 {Socket: "/run/s", Export: "x"},
+		"nbds+unix:///?socket=/run/s":                 {Socket: "/run/s", TLS: true},
+	} {
+		got := parse(t, s)
+		if got.Host != want.Host || got.Port != want.Port || got.Socket != want.Socket || got.Export != want.Export ||
+			got.TLS != want.TLS || got.Certificates != want.Certificates || got.Local() != (want.Host == "127.0.0.1") {
+			t.Errorf("%s: got %+v", s, got)
+		}
 	}
-	if got := parse(t, "nbd://[::1]/a/b"); got.Address() != "[::1]:10809" || got.Export != "a/b" || got.Local() {
-		t.Errorf("got %+v", got)
-	}
-	if got := parse(t, "nbd://localhost:1/x"); !got.Local() || got.Address() != "127.0.0.1:1" {
-		t.Errorf("got %+v", got)
-	}
-	if parse(t, "nbd://10.0.0.1/x").Local() || parse(t, "nbd://127.0.0.2/x").Local() {
-		t.Error("only 127.0.0.1 is where migratekit connects")
+	if got := parse(t, "nbds://localhost/a%20b").Plain(); got.String() != "nbd://127.0.0.1:10809/a%20b" || got.TLS {
+		t.Errorf("plain: %+v", got)
 	}
 }
