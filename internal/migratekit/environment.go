@@ -1,12 +1,15 @@
 package migratekit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // ErrNotInstalled says that there is no such program to run.
@@ -58,6 +61,42 @@ func MissingOpenStack(added map[string]string) []string {
 		missing = append(missing, "OS_DOMAIN_NAME or OS_DOMAIN_ID")
 	}
 	return missing
+}
+
+// dumpTimeout bounds the question whether nbdkit has its plugin.
+const dumpTimeout = 10 * time.Second
+
+// MissingTools says what migratekit will miss that reads the source's disks:
+// nbdkit, or its plugin vddk; "" where nothing is missing. It finds that out
+// only after it made a snapshot. It may bring its own all the same.
+func MissingTools(ctx context.Context, added map[string]string) string {
+	ctx, cancel := context.WithTimeout(ctx, dumpTimeout)
+	defer cancel()
+	env := environ(added)
+	path := lookIn(env, "nbdkit")
+	if path == "" {
+		return "nbdkit is not in PATH"
+	}
+	dump := exec.CommandContext(ctx, path, "vddk", "--dump-plugin") //nolint:gosec // found in the practitioner's PATH
+	dump.Env = env
+	if err := dump.Run(); err != nil {
+		return fmt.Sprintf("%s has no plugin vddk (nbdkit vddk --dump-plugin: %v)", path, err)
+	}
+	return ""
+}
+
+// lookIn finds a program in the PATH of an environment, "" where it has none.
+func lookIn(env []string, name string) string {
+	i := slices.IndexFunc(env, func(pair string) bool { return strings.HasPrefix(pair, "PATH=") })
+	if i < 0 {
+		return ""
+	}
+	for _, directory := range filepath.SplitList(strings.TrimPrefix(env[i], "PATH=")) {
+		if path, err := exec.LookPath(filepath.Join(directory, name)); err == nil && filepath.IsAbs(path) {
+			return path
+		}
+	}
+	return ""
 }
 
 // ownVariables are the beginnings of variables that are the provider's own, or

@@ -17,6 +17,8 @@ import (
 
 // Job is one run of migratekit.
 type Job struct {
+	// ID is what change IDs and progress are filed under, "" where they are not.
+	ID string
 	// Program is the path of the executable.
 	Program string
 	Args    []string
@@ -143,7 +145,9 @@ func NewNBDJob(common Common, target NBD) Job {
 		"CLOUDSTACK_API_KEY":    cmp.Or(common.Env["CLOUDSTACK_API_KEY"], "unused"),
 		"CLOUDSTACK_SECRET_KEY": cmp.Or(common.Env["CLOUDSTACK_SECRET_KEY"], "unused"),
 	}
-	return newJob(common, args, env)
+	job := newJob(common, args, env)
+	job.ID = target.JobID
+	return job
 }
 
 func commonArgs(command string, common Common) []string {

@@ -2,6 +2,8 @@ package migratekit_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -133,5 +135,30 @@ func TestMissingOpenStack(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
+	}
+}
+
+// What reads the source's disks is looked for where migratekit will look.
+func TestMissingTools(t *testing.T) {
+	t.Parallel()
+	install := func(script string) map[string]string {
+		directory := t.TempDir()
+		if script != "" {
+			if err := os.WriteFile(filepath.Join(directory, "nbdkit"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return map[string]string{"PATH": directory}
+	}
+	for name, test := range map[string]struct{ script, want string }{
+		"no nbdkit":     {"", "nbdkit is not in PATH"},
+		"no plugin":     {"exit 1", "has no plugin vddk"},
+		"all there":     {`[ "$1 $2" = "vddk --dump-plugin" ]`, ""},
+		"another error": {"kill -9 $$", "signal: killed"},
+	} {
+		got := migratekit.MissingTools(t.Context(), install(test.script))
+		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }

@@ -29,8 +29,9 @@ type Copy struct {
 type Outcome struct {
 	// Started is false where it could not even be started.
 	Started bool
-	// Completed says that it logged the end of a migration or of a cutover.
-	Completed bool
+	// Completed says that it logged the end of a migration, CutOver that of a
+	// cutover.
+	Completed, CutOver bool
 	// Copies are in the order of its log, one or more for a disk.
 	Copies []Copy
 	// Tail are the last lines of the output, without secrets.
@@ -116,8 +117,10 @@ func (o *Outcome) note(line string) {
 		o.Copies = append(o.Copies, Copy{Disk: fields["disk"], Full: true})
 	case "Starting incremental copy":
 		o.Copies = append(o.Copies, Copy{Disk: fields["disk"]})
-	case "Migration completed", "Cutover completed":
+	case "Migration completed":
 		o.Completed = true
+	case "Cutover completed":
+		o.CutOver = true
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 	"syscall"
 )
 
-func interrupt(process *os.Process) error { return process.Signal(os.Interrupt) }
+// interrupt interrupts the child's process group, as a Ctrl-C in a terminal
+// does: migratekit may run behind a script.
+func interrupt(process *os.Process) error { return syscall.Kill(-process.Pid, syscall.SIGINT) }
 
 // killGroup kills what is left of the child's process group.
 func killGroup(process *os.Process) { _ = syscall.Kill(-process.Pid, syscall.SIGKILL) }

@@ -1,9 +1,11 @@
 package migratekit
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"syscall"
+	"time"
 )
 
 // ownGroup gives the child a process group of its own, so that a Ctrl-C in the
@@ -19,3 +21,13 @@ func interrupt(process *os.Process) error { return process.Kill() }
 func killGroup(*os.Process) {}
 
 func wasKilled(*exec.ExitError) bool { return false }
+
+// guard does nothing: Windows has no signal for a group that outlives us.
+type guard struct{}
+
+func startGuard(context.Context, time.Duration, string, *os.File) (*guard, error) {
+	return &guard{}, nil
+}
+
+func (*guard) watch(int) {}
+func (*guard) dismiss()  {}

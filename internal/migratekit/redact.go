@@ -8,6 +8,7 @@ import (
 	"html"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,21 +42,55 @@ func secretValues(added map[string]string) []string {
 	return secrets
 }
 
-// forms are a secret as programs print it: as it is, and as they quote it in a
-// URL, in JSON, XML or HTML, in a Go or logfmt string, for a shell, in base64.
+// forms are a secret as programs print it: as it is, and as they quote it, in
+// one way or in two that lie around each other. Output is read by lines, so each
+// line of a secret is one by itself.
 func forms(secret string) []string {
-	var markup strings.Builder
-	_ = xml.EscapeText(&markup, []byte(secret)) // a builder cannot fail
-	encoded, _ := json.Marshal(secret)          // a string cannot fail
-	user := url.UserPassword("", secret).String()
-	inner := func(quoted string) string { return quoted[1 : len(quoted)-1] }
-	return []string{
-		secret, inner(strconv.Quote(secret)), inner(strconv.QuoteToASCII(secret)), inner(string(encoded)),
-		url.QueryEscape(secret), url.PathEscape(secret), strings.TrimPrefix(user, ":"),
-		markup.String(), html.EscapeString(secret), strings.ReplaceAll(secret, "'", `'\''`),
-		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+	var all []string
+	for _, part := range append(strings.Split(secret, "\n"), secret) {
+		part = strings.TrimSuffix(part, "\r")
+		if part == "" || (part != secret && len(part) < minLine) {
+			continue
+		}
+		for _, form := range quoted(part) {
+			all = append(all, form)
+			all = append(all, quoted(form)...)
+		}
 	}
+	return all
 }
+
+// minLine is the shortest line of a longer secret that is taken for one: "}" is
+// none.
+const minLine = 8
+
+// quoted is a text in a URL, in JSON, XML or HTML, in a Go or logfmt string, in
+// the quotes of a shell, in base64, and as it is.
+func quoted(text string) []string {
+	var markup strings.Builder
+	_ = xml.EscapeText(&markup, []byte(text)) // a builder cannot fail
+	encoded, _ := json.Marshal(text)          // a string cannot fail
+	user := url.UserPassword("", text).String()
+	inner := func(quoted string) string { return quoted[1 : len(quoted)-1] }
+	forms := []string{
+		text, inner(strconv.Quote(text)), inner(strconv.QuoteToASCII(text)), inner(string(encoded)),
+		markup.String(), html.EscapeString(text), strings.ReplaceAll(text, "'", `'\''`),
+		doubleQuoted.Replace(text), bare.ReplaceAllString(text, `\$0`),
+		base64.RawStdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
+	}
+	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text), strings.TrimPrefix(user, ":"), strings.ReplaceAll(url.QueryEscape(text), "+", "%20")} {
+		forms = append(forms, escaped, percent.ReplaceAllStringFunc(escaped, strings.ToLower))
+	}
+	return forms
+}
+
+var (
+	// doubleQuoted and bare are a shell's escapes inside double quotes and
+	// outside of any.
+	doubleQuoted = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`")
+	bare         = regexp.MustCompile(`[^\w@%+=:,./-]`)
+	percent      = regexp.MustCompile(`%[0-9A-F]{2}`)
+)
 
 // newRedactor replaces secrets in all their forms; longest is the length of the
 // longest of these, in bytes.

@@ -62,7 +62,7 @@ func Run(ctx context.Context, job Job, options Options) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, fmt.Errorf("make a temporary directory for migratekit: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(temporary) }()
+	defer func() { _ = os.RemoveAll(temporary) }() // the guard does it where this process is killed
 	read, write, err := os.Pipe()
 	if err != nil {
 		return Outcome{}, fmt.Errorf("make a pipe for migratekit: %w", err)
@@ -75,7 +75,7 @@ func Run(ctx context.Context, job Job, options Options) (Outcome, error) {
 		_, _ = io.Copy(out, read)
 	}()
 
-	out.outcome.Started, err = supervise(ctx, job, options, temporary, write)
+	out.outcome.Started, err = supervise(ctx, job, options, temporary, read, write)
 	_ = write.Close()
 	select {
 	case <-drained:
@@ -98,19 +98,19 @@ func ending(err error) string {
 // supervise runs the child on one thread of the operating system, which it
 // holds for the child's whole life: the signal that takes the child down with
 // its parent is bound to the thread that started it.
-func supervise(ctx context.Context, job Job, options Options, temporary string, output *os.File) (started bool, err error) {
+func supervise(ctx context.Context, job Job, options Options, temporary string, read, output *os.File) (started bool, err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		started, err = child(ctx, job, options, temporary, output)
+		started, err = child(ctx, job, options, temporary, read, output)
 	}()
 	<-ended
 	return started, err
 }
 
-func child(ctx context.Context, job Job, options Options, temporary string, output *os.File) (started bool, err error) {
+func child(ctx context.Context, job Job, options Options, temporary string, read, output *os.File) (started bool, err error) {
 	env := map[string]string{"TMPDIR": temporary}
 	maps.Copy(env, job.Env)
 	cmd := exec.CommandContext(ctx, job.Program, job.Args...) //nolint:gosec // running this program is what the package is for
@@ -122,15 +122,21 @@ func child(ctx context.Context, job Job, options Options, temporary string, outp
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
+	guard, err := startGuard(ctx, options.StopGrace, temporary, read)
+	if err != nil {
+		return false, err
+	}
+	defer guard.dismiss()
 	if err := cmd.Start(); err != nil {
 		return false, fmt.Errorf("start migratekit: %w", err)
 	}
+	guard.watch(cmd.Process.Pid)
 	err = cmd.Wait()
 	killGroup(cmd.Process) // what it started and left
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
-		return true, nil
+	case err == nil, cmd.ProcessState != nil && cmd.ProcessState.Success():
+		return true, nil // also where it was interrupted, and came to its end all the same
 	case errors.As(err, &exit):
 		err = &ExitError{Err: exit, Killed: ctx.Err() != nil && wasKilled(exit)}
 	default:
@@ -140,6 +146,24 @@ func child(ctx context.Context, job Job, options Options, temporary string, outp
 		return true, fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	return true, err
+}
+
+// CheckPlaces makes sure that a log can be made in a directory, which is made
+// too, and that there is room for temporary files: Run would find out only after
+// others have prepared what it is to copy.
+func CheckPlaces(logs string) error {
+	if err := os.MkdirAll(logs, 0o700); err != nil {
+		return fmt.Errorf("make the directory for migratekit's log: %w", err)
+	}
+	file, err := os.CreateTemp(logs, ".writable-")
+	if err != nil {
+		return fmt.Errorf("write to the directory for migratekit's log: %w", err)
+	}
+	temporary, err := os.MkdirTemp("", "vma-migratekit-")
+	if err == nil {
+		err = os.Remove(temporary)
+	}
+	return errors.Join(err, file.Close(), os.Remove(file.Name()))
 }
 
 // createLog makes the log file, which must not exist, with a header.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,7 +94,7 @@ func (s *Store) key(disk string) (int32, error) {
 		return 0, errNoDisk
 	}
 	n, err := strconv.ParseInt(digits, 10, 32)
-	if err != nil {
+	if err != nil || strconv.FormatInt(n, 10) != digits {
 		return 0, errNoDisk
 	}
 	if _, ok := s.known[int32(n)]; !ok {
@@ -119,6 +120,9 @@ func (s *Store) get(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"change_id": s.known[key]})
 }
 
+// changeIDPattern is <epoch>/<sequence>; the epoch is opaque, and printable.
+var changeIDPattern = regexp.MustCompile(`^[ -~]{1,200}/[0-9]+$`)
+
 // maxPost bounds a request's body, in bytes.
 const maxPost = 64 << 10
 
@@ -131,7 +135,8 @@ func (s *Store) post(w http.ResponseWriter, r *http.Request) {
 		ChangeID string `json:"change_id"`
 		DiskID   string `json:"disk_id"`
 	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPost)).Decode(&body); err != nil || body.ChangeID == "" {
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPost))
+	if err := decoder.Decode(&body); err != nil || decoder.More() || !changeIDPattern.MatchString(body.ChangeID) {
 		http.Error(w, "want change_id and disk_id", http.StatusBadRequest)
 		return
 	}

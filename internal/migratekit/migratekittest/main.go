@@ -43,25 +43,36 @@ const (
 // Name is the program's name: a binary that is called so runs Main.
 const Name = "migratekit"
 
-// Called says whether this process was started as the stand-in.
-func Called() bool { return filepath.Base(os.Args[0]) == Name }
+// nbdkit is the program that migratekit reads disks through; the stand-in is
+// also one, with the plugin vddk.
+const nbdkit = "nbdkit"
 
-// Install makes the running executable available as migratekit in a directory,
-// and gives its path.
+// Called says whether this process was started as the stand-in.
+func Called() bool {
+	name := filepath.Base(os.Args[0])
+	return name == Name || name == nbdkit
+}
+
+// Install makes the running executable available as migratekit, and as nbdkit,
+// in a directory, and gives the path of migratekit.
 func Install(dir string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", fmt.Errorf("find own executable: %w", err)
 	}
-	path := filepath.Join(dir, Name)
-	if err := os.Symlink(self, path); err != nil {
-		return "", fmt.Errorf("install the stand-in: %w", err)
+	for _, name := range []string{Name, nbdkit} {
+		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
+			return "", fmt.Errorf("install the stand-in: %w", err)
+		}
 	}
-	return path, nil
+	return filepath.Join(dir, Name), nil
 }
 
 // Main runs the stand-in and gives its exit status.
 func Main() int {
+	if filepath.Base(os.Args[0]) == nbdkit {
+		return 0 // it has whatever it is asked for
+	}
 	// Its own signals: SIGINT and SIGTERM end it, with its snapshot removed.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if os.Getenv(Deaf) != "" {
@@ -178,6 +189,9 @@ func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) erro
 		log.info("Starting incremental copy", disk.file)
 	}
 	fmt.Printf("\r\x1b[Kcopying  50%% [==========>          ]")
+	if s, ok := targets.(*store); ok {
+		s.report(disk.key, 50)
+	}
 	if err := pause(ctx); err != nil {
 		return err
 	}

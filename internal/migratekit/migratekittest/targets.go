@@ -89,6 +89,27 @@ func (s *store) put(key int32, changeID string) error {
 	return s.call(http.MethodPost, "/api/v1/replications/"+url.PathEscape(s.job)+"/changeid", body, nil)
 }
 
+// report posts progress to where the program that it stands for always posts
+// it, and goes on where nobody listens.
+func (s *store) report(key int32, percent float64) {
+	if s.job == "" {
+		return
+	}
+	body, err := json.Marshal(map[string]any{
+		"stage": "copy", "status": "running", "disk_id": fmt.Sprintf("disk-%d", key), "percent": percent,
+	})
+	if err != nil {
+		return
+	}
+	request, err := http.NewRequestWithContext(s.ctx, http.MethodPost, "http://localhost:8081/api/v1/progress/"+s.job+"/update", bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	if response, err := http.DefaultClient.Do(request); err == nil {
+		_ = response.Body.Close()
+	}
+}
+
 func (s *store) call(method, path string, body []byte, answer any) error {
 	request, err := http.NewRequestWithContext(s.ctx, method, s.base()+path, bytes.NewReader(body))
 	if err != nil {

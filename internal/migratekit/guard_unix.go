@@ -1,0 +1,67 @@
+//go:build unix
+
+package migratekit
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// guardScript outlives this process where it is killed: its input then ends
+// without a second line. It reads on what the child prints, which would die of
+// a broken pipe, tells its group to end, waits for the grace, kills what is left,
+// and removes the temporary directory. $1 is the signal, 0 for none; $2 the
+// grace in seconds; $3 the directory; the output is descriptor 3. Where the
+// leader of the group has ended (a script) the others are told in any case.
+const guardScript = `read -r group || exit
+read -r _ && exit
+cat <&3 >/dev/null &
+kill -s "$1" -- "-$group" 2>/dev/null
+left=$2 told=
+while [ "$left" -gt 0 ] && kill -s 0 -- "-$group" 2>/dev/null; do
+	sleep 1
+	left=$((left - 1))
+	if [ -z "$told" ] && { ! kill -s 0 "$group" || grep -q "^State:.Z" "/proc/$group/status"; } 2>/dev/null; then
+		told=yes
+		kill -s TERM -- "-$group" 2>/dev/null
+	fi
+done
+kill -s KILL -- "-$group" 2>/dev/null
+rm -rf -- "$3"`
+
+// guard is a process that ends the child where this process can no longer.
+type guard struct {
+	cmd   *exec.Cmd
+	input io.WriteCloser
+}
+
+func startGuard(ctx context.Context, grace time.Duration, temporary string, output *os.File) (*guard, error) {
+	seconds := strconv.Itoa(int(grace.Seconds()) + 1)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", guardScript, "sh", orphanSignal, seconds, temporary) //nolint:gosec // the arguments are ours
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.ExtraFiles = []*os.File{output} // descriptor 3
+	input, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start the guard of migratekit: %w", err)
+	}
+	return &guard{cmd, input}, nil
+}
+
+// watch tells the guard which process group it is about.
+func (g *guard) watch(group int) { _, _ = fmt.Fprintln(g.input, group) }
+
+// dismiss ends the guard: the child has ended, or there is none.
+func (g *guard) dismiss() {
+	_, _ = fmt.Fprintln(g.input)
+	_ = g.input.Close()
+	_ = g.cmd.Wait()
+}
