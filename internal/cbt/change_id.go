@@ -21,11 +21,11 @@ func ParseChangeID(id string) (ChangeID, error) {
 	if i <= 0 {
 		return ChangeID{}, fmt.Errorf("parse change ID %q: want <epoch>/<sequence>", id)
 	}
-	sequence, err := strconv.ParseInt(id[i+1:], 10, 64)
-	if err != nil || sequence < 0 {
+	sequence, err := strconv.ParseUint(id[i+1:], 10, 63) // digits alone, no sign
+	if err != nil {
 		return ChangeID{}, fmt.Errorf("parse change ID %q: the sequence after the last slash is no number", id)
 	}
-	return ChangeID{Epoch: id[:i], Sequence: sequence}, nil
+	return ChangeID{Epoch: id[:i], Sequence: int64(sequence)}, nil
 }
 
 // Epoch is the epoch of a change ID, "" where it is none.

@@ -2,24 +2,43 @@ package cbt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
+// Tidy removes the temporary snapshots that an earlier run left, and does
+// nothing else.
+func (m *Manager) Tidy(ctx context.Context, moid string) error {
+	unlock, err := m.lock(ctx, moid)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	status, err := m.begin(ctx, moid)
+	if err != nil {
+		return err
+	}
+	_, err = m.removeLeftovers(ctx, status)
+	return err
+}
+
 // Disable switches tracking off and makes that true now: a running VM gets a
-// temporary snapshot where it still shows change IDs. Nothing is done where
-// tracking is off.
+// temporary snapshot where it still shows change IDs. Temporary snapshots of an
+// earlier run go too.
 func (m *Manager) Disable(ctx context.Context, moid string) error {
 	unlock, err := m.lockAll(ctx, moid)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	status, err := m.Status(ctx, moid)
+	status, err := m.begin(ctx, moid)
 	if err != nil {
 		return err
 	}
-	if err := m.removeLeftovers(ctx, status.VM); err != nil {
+	if status, err = m.removeLeftovers(ctx, status); err != nil {
 		return err
 	}
 	after, err := m.disable(ctx, status)
@@ -41,7 +60,7 @@ func (m *Manager) disable(ctx context.Context, status *Status) (*Status, error) 
 	if err != nil {
 		return nil, err
 	}
-	if vm.PowerState != poweredOn || (!after.Enabled() && len(after.ChangeIDs()) == 0) {
+	if !status.needsStun() || (!after.Enabled() && len(after.ChangeIDs()) == 0) {
 		return after, nil
 	}
 	if err := m.stun(ctx, vm); err != nil {
@@ -59,23 +78,23 @@ func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
 		return nil, &StageError{StageRead, err}
 	}
 	defer unlock()
-	before, err := m.Status(ctx, moid)
+	before, err := m.begin(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
-	if reasons := before.ResetBlockers(); len(reasons) > 0 {
-		return nil, &StageError{StageRefuse, &BlockedError{VM: before.VM.Path, Reasons: reasons}}
+	if reasons := before.resetBlockers(); len(reasons) > 0 {
+		return nil, &StageError{StageRefuse, &BlockedError{VM: before.VM.Path, Reasons: reasons, Reset: true}}
 	}
-	if err := m.removeLeftovers(ctx, before.VM); err != nil {
+	if before, err = m.removeLeftovers(ctx, before); err != nil {
 		return nil, &StageError{StageTidy, err}
 	}
 	off, err := m.disable(ctx, before)
 	if err != nil {
-		return nil, &StageError{StageEnable, err}
+		return nil, m.backOn(ctx, before, &StageError{StageEnable, err})
 	}
 	after, err := m.ensure(ctx, off)
 	if err != nil {
-		return nil, err
+		return nil, m.backOn(ctx, before, err)
 	}
 	if kept := sameEpochs(before, after); len(kept) > 0 {
 		return nil, &StageError{StageInitialize, fmt.Errorf(
@@ -84,11 +103,19 @@ func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
 	return after, nil
 }
 
-// ResetBlockers are the reasons why tracking cannot be reset now.
-func (s *Status) ResetBlockers() []string {
-	off := *s.VM
-	off.ChangeTracking = false // a reset starts from there
-	return NewStatus(&off).Blockers(false)
+// backOn writes the flag again where a reset failed half way, so that tracking
+// is not left off: it begins with the next stun. Where even that fails the error
+// says so.
+func (m *Manager) backOn(ctx context.Context, before *Status, failed error) error {
+	if !before.Enabled() {
+		return failed
+	}
+	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
+	defer cancel()
+	if err := m.setFlag(own, before.VM, true); err != nil && !errors.Is(err, vsphere.ErrNotFound) {
+		return errors.Join(failed, fmt.Errorf("tracking of %s is switched off now, and could not be switched on again: %w", before.VM.Path, err))
+	}
+	return failed
 }
 
 func sameEpochs(before, after *Status) []string {

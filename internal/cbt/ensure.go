@@ -29,19 +29,25 @@ type StageError struct {
 func (e *StageError) Error() string { return e.Err.Error() }
 func (e *StageError) Unwrap() error { return e.Err }
 
-// BlockedError says why tracking cannot be made to work on a VM, every reason
-// at once.
+// BlockedError says why tracking cannot be made to work on a VM, or cannot be
+// reset, every reason at once.
 type BlockedError struct {
 	// VM is the inventory path.
 	VM      string
 	Reasons []string
+	// Reset says that it was to be reset.
+	Reset bool
 }
 
 func (e *BlockedError) Error() string {
-	if len(e.Reasons) == 1 {
-		return fmt.Sprintf("change tracking cannot work on %s: %s", e.VM, e.Reasons[0])
+	what := "work"
+	if e.Reset {
+		what = "be reset"
 	}
-	return fmt.Sprintf("change tracking cannot work on %s:\n  - %s", e.VM, strings.Join(e.Reasons, "\n  - "))
+	if len(e.Reasons) == 1 {
+		return fmt.Sprintf("change tracking cannot %s on %s: %s", what, e.VM, e.Reasons[0])
+	}
+	return fmt.Sprintf("change tracking cannot %s on %s:\n  - %s", what, e.VM, strings.Join(e.Reasons, "\n  - "))
 }
 
 // UninitializedError says that vCenter gave no change ID to disks that can be
@@ -62,7 +68,8 @@ func (e *UninitializedError) Error() string {
 	for _, d := range e.Disks {
 		disks = append(disks, d.String())
 	}
-	return fmt.Sprintf("change tracking of %s is switched on, but vCenter gave no change ID to %s after a snapshot was made and removed",
+	return fmt.Sprintf("change tracking of %s is switched on, but vCenter gave no change ID to %s after a snapshot was made and removed; apply again, and where it stays so, "+
+		"look at the events of the virtual machine and at the free space of its datastore",
 		e.VM, strings.Join(disks, ", "))
 }
 
@@ -82,14 +89,14 @@ func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*St
 		return nil, &StageError{StageRead, err}
 	}
 	defer unlock()
-	status, err := m.Status(ctx, moid)
+	status, err := m.begin(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
 	if reasons := status.Blockers(options.AllowExistingSnapshots); len(reasons) > 0 {
 		return nil, &StageError{StageRefuse, &BlockedError{VM: status.VM.Path, Reasons: reasons}}
 	}
-	if err := m.removeLeftovers(ctx, status.VM); err != nil {
+	if status, err = m.removeLeftovers(ctx, status); err != nil {
 		return nil, &StageError{StageTidy, err}
 	}
 	return m.ensure(ctx, status)
@@ -98,21 +105,21 @@ func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*St
 func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 	vm := status.VM
 	switch {
-	case status.Enabled() && status.Initialized():
+	case status.Initialized():
 		return status, nil
 	case !status.Enabled():
 		if err := m.setFlag(ctx, vm, true); err != nil {
 			return nil, &StageError{StageEnable, err}
 		}
-		if vm.PowerState == poweredOn {
-			break // a running VM needs a stun whatever it says now
+		if status.needsStun() {
+			break // whatever it says now
 		}
 		after, err := m.Status(ctx, vm.Moid)
 		if err != nil {
 			return nil, &StageError{StageEnable, err}
 		}
-		if after.Enabled() && after.Initialized() {
-			if err := m.removeLeftovers(ctx, after.VM); err != nil {
+		if after.Initialized() {
+			if after, err = m.removeLeftovers(ctx, after); err != nil {
 				return nil, &StageError{StageTidy, err}
 			}
 			return after, nil
@@ -126,10 +133,10 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 		return nil, &StageError{StageInitialize, err}
 	}
 	// One that was still being made when the VM was read first.
-	if err := m.removeLeftovers(ctx, after.VM); err != nil {
+	if after, err = m.removeLeftovers(ctx, after); err != nil {
 		return nil, &StageError{StageTidy, err}
 	}
-	if !after.Enabled() || !after.Initialized() {
+	if !after.Initialized() {
 		return nil, &StageError{StageInitialize, &UninitializedError{
 			VM: vm.Path, Enabled: after.Enabled(), Disks: after.Uninitialized(),
 		}}
@@ -138,7 +145,11 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 	return after, nil
 }
 
-const poweredOn = "poweredOn"
+const poweredOff = "poweredOff"
+
+// needsStun says that a change of the flag takes effect with the next stun only:
+// of a VM that runs or is suspended.
+func (s *Status) needsStun() bool { return s.VM.PowerState != poweredOff }
 
 func (m *Manager) setFlag(ctx context.Context, vm *vsphere.VM, enabled bool) error {
 	m.log.InfoContext(ctx, "Writing changeTrackingEnabled", "vm_path", vm.Path, "enabled", enabled)

@@ -1,10 +1,14 @@
 package cbt_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
@@ -94,6 +98,42 @@ func TestEnsure(t *testing.T) {
 				t.Errorf("a second ensure wrote %d times", writes)
 			}
 		})
+	}
+}
+
+// What is written to the VM is the flag and nothing beside it, the snapshot is
+// without memory and without quiescing, and its removal keeps its children.
+func TestEnsureAsksForNoMore(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web01"})
+	want := map[string][]string{
+		"ReconfigVM_Task":     {"<spec><changeTrackingEnabled>true</changeTrackingEnabled></spec>"},
+		"CreateSnapshot_Task": {"<memory>false</memory>", "<quiesce>false</quiesce>", "<name>vma-cbt-init-", "[terraform-provider-vma:cbt-init]"},
+		"RemoveSnapshot_Task": {"<removeChildren>false</removeChildren>"},
+	}
+	for method, parts := range want {
+		vcenter.Intercept(&vspheretest.Interceptor{Method: method, Before: func(_ http.ResponseWriter, r *http.Request) bool {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, part := range parts {
+				if !strings.Contains(string(body), part) {
+					t.Errorf("%s without %s: %s", method, part, body)
+				}
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return false
+		}})
+	}
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for method := range want {
+		if n := vcenter.Calls()[method]; n != 1 {
+			t.Errorf("%s was called %d times", method, n)
+		}
 	}
 }
 

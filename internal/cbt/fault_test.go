@@ -36,6 +36,9 @@ var blows = []blow{
 	{"it is cancelled meanwhile", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
 		return v.Observe("", skip, 1, cancel)
 	}, false},
+	{"it is answered with a fault", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.Fail("", skip, 1)
+	}, false},
 	{"it hangs until the timeout", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
 		hang := v.Hang("", skip, 1)
 		v.Observe("", skip, 1, cancel) // the timeout, asked first
@@ -95,6 +98,33 @@ func TestEnsureSurvivesEveryCall(t *testing.T) {
 				t.Errorf("%d sessions left", n)
 			}
 		})
+	}
+}
+
+// The same for what vCenter accepts and then fails to do.
+func TestEnsureSurvivesEveryTask(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"ReconfigVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task"} {
+		for times := 1; times <= 3; times++ {
+			t.Run(fmt.Sprintf("%s %d times", method, times), func(t *testing.T) {
+				t.Parallel()
+				vcenter, manager := start(t)
+				vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+				vcenter.FailTasks(method, times)
+				_, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
+				var left *cbt.LeftSnapshotError
+				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
+					t.Errorf("snapshots %v are left, and the error is %v", names, err)
+				}
+				if method != "RemoveSnapshot_Task" && err == nil {
+					t.Error("no error")
+				}
+				vcenter.FailTasks(method, 0)
+				if status, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil || !status.Initialized() || len(vm.Snapshots()) > 0 {
+					t.Errorf("the repeat: %v, snapshots %v", err, vm.Snapshots())
+				}
+			})
+		}
 	}
 }
 

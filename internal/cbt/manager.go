@@ -16,6 +16,7 @@ import (
 type Manager struct {
 	vcenter *vsphere.Client
 	log     *slog.Logger
+	recent  *recent
 
 	mu    sync.Mutex
 	locks map[string]chan struct{}
@@ -23,11 +24,12 @@ type Manager struct {
 
 // NewManager makes a manager that works through a session.
 func NewManager(vcenter *vsphere.Client, log *slog.Logger) *Manager {
-	return &Manager{vcenter: vcenter, log: log, locks: map[string]chan struct{}{}}
+	return &Manager{vcenter: vcenter, log: log, recent: newRecent(), locks: map[string]chan struct{}{}}
 }
 
-// Status reads a VM by its managed object ID.
+// Status reads a VM by its managed object ID, now.
 func (m *Manager) Status(ctx context.Context, moid string) (*Status, error) {
+	m.recent.forget(moid)
 	vm, err := m.vcenter.VM(ctx, moid)
 	if err != nil {
 		return nil, err
@@ -35,13 +37,25 @@ func (m *Manager) Status(ctx context.Context, moid string) (*Status, error) {
 	return NewStatus(vm), nil
 }
 
-// Find reads the VM of a name.
+// Find reads the VM of a name, now.
 func (m *Manager) Find(ctx context.Context, name vsphere.Name) (*Status, error) {
 	vm, err := m.vcenter.Find(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	return NewStatus(vm), nil
+}
+
+// Folder reads every VM in a folder and below it, sorted by path.
+func (m *Manager) Folder(ctx context.Context, folder string) (statuses []*Status, unreadable []error, err error) {
+	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, vm := range vms {
+		statuses = append(statuses, NewStatus(vm))
+	}
+	return statuses, unreadable, nil
 }
 
 // Exclusive runs a cycle on a VM: meanwhile nobody else in this process runs
@@ -53,6 +67,13 @@ func (m *Manager) Exclusive(ctx context.Context, moid string, do func() error) e
 	}
 	defer unlock()
 	return do()
+}
+
+// cycling says whether a cycle runs on a VM now, in this process.
+func (m *Manager) cycling(moid string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.locks[cycleOf(moid)]) > 0
 }
 
 // cycleOf names the lock that a cycle holds; the VM's own ID names that of
@@ -99,6 +120,8 @@ const (
 // patiently repeats a write while another task holds the VM: it waits for the
 // task that vCenter names, until the context ends.
 func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() error) error {
+	m.recent.forget(vm.Moid)
+	defer m.recent.forget(vm.Moid)
 	waited, pause := map[string]bool{}, firstBackOff
 	for {
 		err := write()

@@ -3,7 +3,14 @@ package cbt
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+)
+
+const (
+	privilegeTracking = "VirtualMachine.Config.ChangeTracking"
+	privilegeCreate   = "VirtualMachine.State.CreateSnapshot"
+	privilegeRemove   = "VirtualMachine.State.RemoveSnapshot"
 )
 
 // Blockers are the reasons why tracking cannot be made to work on the VM now:
@@ -16,28 +23,56 @@ func (m *Manager) Blockers(ctx context.Context, status *Status, allowExistingSna
 // AllBlockers are the Blockers of many VMs, by managed object ID, for one call
 // in all.
 func (m *Manager) AllBlockers(ctx context.Context, statuses []*Status, allowExistingSnapshots bool) map[string][]string {
-	blockers := map[string][]string{}
-	var moids, privileges []string
+	needs := map[string]need{}
 	for _, s := range statuses {
-		if needed := s.privileges(); len(needed) > 0 {
-			moids, privileges = append(moids, s.VM.Moid), append(privileges, needed...)
-			blockers[s.VM.Moid] = s.Blockers(allowExistingSnapshots)
+		if privileges := s.privileges(); len(privileges) > 0 {
+			needs[s.VM.Moid] = need{privileges, s.Blockers(allowExistingSnapshots)}
 		}
 	}
-	if len(moids) == 0 {
+	return m.unmet(ctx, needs)
+}
+
+// ResetBlockers are the reasons why tracking cannot be reset now, privileges
+// that the account has not among them, which is one call to vCenter.
+func (m *Manager) ResetBlockers(ctx context.Context, status *Status) []string {
+	if m.cycling(status.VM.Moid) {
+		return nil // the reset waits for its end, and looks anew
+	}
+	needed := []string{privilegeTracking}
+	if status.needsStun() {
+		needed = append(needed, privilegeCreate, privilegeRemove)
+	}
+	return m.unmet(ctx, map[string]need{status.VM.Moid: {needed, status.resetBlockers()}})[status.VM.Moid]
+}
+
+// need is what something asks of a VM: privileges on it, and that nothing else
+// blocks it.
+type need struct{ privileges, blockers []string }
+
+// unmet are the blockers of each VM, by managed object ID, with the privileges
+// that the account has not, which is one call to vCenter where anything is
+// needed at all.
+func (m *Manager) unmet(ctx context.Context, needs map[string]need) map[string][]string {
+	blockers := map[string][]string{}
+	var privileges []string
+	for moid, n := range needs {
+		blockers[moid] = n.blockers
+		privileges = append(privileges, n.privileges...)
+	}
+	if len(privileges) == 0 {
 		return blockers
 	}
 	slices.Sort(privileges)
-	missing, err := m.vcenter.MissingPrivileges(ctx, moids, slices.Compact(privileges))
+	missing, err := m.vcenter.MissingPrivileges(ctx, slices.Sorted(maps.Keys(needs)), slices.Compact(privileges))
 	if err != nil {
 		// A host without vCenter cannot tell. Whoever goes on is told by the
 		// fault that names the privilege.
-		m.log.WarnContext(ctx, "Unable to check privileges", "vms", len(moids), "error", err.Error())
+		m.log.WarnContext(ctx, "Unable to check privileges", "vms", len(needs), "error", err.Error())
 	}
-	for _, s := range statuses {
-		for _, privilege := range missing[s.VM.Moid] {
-			if slices.Contains(s.privileges(), privilege) {
-				blockers[s.VM.Moid] = append(blockers[s.VM.Moid],
+	for moid, lacks := range missing {
+		for _, privilege := range lacks {
+			if slices.Contains(needs[moid].privileges, privilege) {
+				blockers[moid] = append(blockers[moid],
 					fmt.Sprintf("the account has no privilege %s on it: add the privilege to the account's role", privilege))
 			}
 		}
@@ -45,29 +80,18 @@ func (m *Manager) AllBlockers(ctx context.Context, statuses []*Status, allowExis
 	return blockers
 }
 
-// Folder reads every VM in a folder and below it, sorted by path.
-func (m *Manager) Folder(ctx context.Context, folder string) (statuses []*Status, unreadable []error, err error) {
-	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, vm := range vms {
-		statuses = append(statuses, NewStatus(vm))
-	}
-	return statuses, unreadable, nil
-}
-
 // privileges are those that making tracking work needs, none where it works.
 func (s *Status) privileges() []string {
 	var needed []string
-	if s.Enabled() && s.Initialized() {
-		return nil
-	}
 	if !s.Enabled() {
-		needed = append(needed, "VirtualMachine.Config.ChangeTracking")
+		needed = append(needed, privilegeTracking)
 	}
-	if s.Enabled() || s.VM.PowerState == poweredOn {
-		needed = append(needed, "VirtualMachine.State.CreateSnapshot", "VirtualMachine.State.RemoveSnapshot")
+	stun := !s.Initialized() && (s.Enabled() || s.needsStun())
+	if stun {
+		needed = append(needed, privilegeCreate)
+	}
+	if stun || s.leftover() {
+		needed = append(needed, privilegeRemove)
 	}
 	return needed
 }

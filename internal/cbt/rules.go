@@ -45,10 +45,29 @@ func untrackable(disk vsphere.Disk) string {
 // Blockers are the reasons why tracking cannot be made to work on the VM now,
 // each with its cure, all at once; none where it works already.
 func (s *Status) Blockers(allowExistingSnapshots bool) []string {
-	if s.Enabled() && s.Initialized() {
+	if s.Initialized() {
+		return s.removalBlockers()
+	}
+	existing := "remove the snapshots, or set allow_existing_snapshots of its vma_cbt if you know that they are harmless"
+	if allowExistingSnapshots {
+		existing = ""
+	}
+	return slices.Concat(s.machineBlockers(), s.snapshotBlockers(existing), s.diskBlockers())
+}
+
+// removalBlockers are the reasons why a temporary snapshot that an earlier run
+// left cannot be removed, where that is all that there is to do.
+func (s *Status) removalBlockers() []string {
+	if !s.leftover() {
 		return nil
 	}
-	return slices.Concat(s.machineBlockers(), s.snapshotBlockers(allowExistingSnapshots), s.diskBlockers())
+	return append(s.lockedBlockers(), s.disabledBlockers("RemoveSnapshot_Task")...)
+}
+
+// resetBlockers are the reasons why tracking cannot be reset now. Nothing allows
+// snapshots of others there.
+func (s *Status) resetBlockers() []string {
+	return slices.Concat(s.machineBlockers(), s.snapshotBlockers("remove the snapshots first"), s.diskBlockers())
 }
 
 func (s *Status) machineBlockers() []string {
@@ -68,35 +87,40 @@ func (s *Status) machineBlockers() []string {
 	if vm.FaultTolerant {
 		add("it is protected by Fault Tolerance, which allows no snapshot: turn Fault Tolerance off for the migration")
 	}
-	if vm.SnapshotLocked {
-		add("its snapshots are locked (config.flags.snapshotLocked): let the product that locked them release the virtual machine")
-	}
+	blockers = append(blockers, s.lockedBlockers()...)
 	if vm.SnapshotsUnsupported {
 		add("its host says that it supports no snapshots (capability.snapshotOperationsSupported is false)")
 	}
 	for _, controller := range vm.SharedBus {
 		add("%s shares its SCSI bus with other virtual machines, which allows no snapshot: set its bus sharing to none", controller)
 	}
-	for _, method := range vm.DisabledMethods {
-		if neededMethods[method] {
-			add("the operation %s is disabled on it, as backup products do while they hold a virtual machine: "+
-				"let that product finish, or enable the operation again", method)
+	return append(blockers, s.disabledBlockers("ReconfigVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task")...)
+}
+
+func (s *Status) lockedBlockers() []string {
+	if !s.VM.SnapshotLocked {
+		return nil
+	}
+	return []string{"its snapshots are locked (config.flags.snapshotLocked): let the product that locked them release the virtual machine"}
+}
+
+// disabledBlockers are those of the given operations that somebody disabled. Who
+// it was vCenter tells only in the fault that a call would meet.
+func (s *Status) disabledBlockers(needed ...string) []string {
+	var blockers []string
+	for _, method := range s.VM.DisabledMethods {
+		if slices.Contains(needed, method) {
+			blockers = append(blockers, fmt.Sprintf("the operation %s is disabled on it, as backup products do while they hold a virtual machine: "+
+				"let that product finish, or enable the operation again", method))
 		}
 	}
 	return blockers
 }
 
-// neededMethods are the operations of the API that ensuring tracking calls.
-var neededMethods = map[string]bool{
-	"ReconfigVM_Task":     true,
-	"CreateSnapshot_Task": true,
-	"RemoveSnapshot_Task": true,
-}
-
 // snapshotBlockers are the snapshots that others left on the VM. VMware does
 // not support switching tracking on over them, and increments can then be
-// silently wrong.
-func (s *Status) snapshotBlockers(allowExisting bool) []string {
+// silently wrong. Without a cure they are allowed.
+func (s *Status) snapshotBlockers(cure string) []string {
 	var blockers, existing []string
 	deepest := 0
 	for _, snapshot := range s.VM.Snapshots {
@@ -106,10 +130,9 @@ func (s *Status) snapshotBlockers(allowExisting bool) []string {
 		deepest = max(deepest, snapshot.Depth)
 		existing = append(existing, fmt.Sprintf("%q of %s", snapshot.Name, snapshot.Created.UTC().Format(time.RFC3339)))
 	}
-	if len(existing) > 0 && !allowExisting {
-		blockers = append(blockers, fmt.Sprintf("it has %s, and tracking that starts over a snapshot can miss changes: "+
-			"remove the snapshots, or set allow_existing_snapshots of its vma_cbt if you know that they are harmless",
-			counted(existing, "snapshot")))
+	if len(existing) > 0 && cure != "" {
+		blockers = append(blockers, fmt.Sprintf("it has %s, and tracking that starts over a snapshot can miss changes: %s",
+			counted(existing, "snapshot"), cure))
 	}
 	if deepest >= maxDepth {
 		blockers = append(blockers, fmt.Sprintf("its chain of snapshots is %d deep, the most that vSphere allows: remove some", deepest))

@@ -149,18 +149,22 @@ func goneIsFine(err error) error {
 	return err
 }
 
-// removeLeftovers removes what an earlier run of ours left on the VM, and takes
-// it out of what was read.
-func (m *Manager) removeLeftovers(ctx context.Context, vm *vsphere.VM) error {
+// removeLeftovers removes what an earlier run of ours left on the VM, and gives
+// the status without it.
+func (m *Manager) removeLeftovers(ctx context.Context, status *Status) (*Status, error) {
+	if !status.leftover() {
+		return status, nil
+	}
+	vm := *status.VM
 	for _, s := range vm.Snapshots {
 		if !isOurs(s) {
 			continue
 		}
 		m.log.InfoContext(ctx, "Removing a temporary snapshot of an earlier run", "vm_path", vm.Path, "snapshot", s.Name)
-		if err := m.RemoveSnapshot(ctx, vm, s.Moid); err != nil {
-			return &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
+		if err := m.RemoveSnapshot(ctx, &vm, s.Moid); err != nil {
+			return nil, &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
 		}
 	}
-	vm.Snapshots = slices.DeleteFunc(vm.Snapshots, isOurs)
-	return nil
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), isOurs)
+	return NewStatus(&vm), nil
 }

@@ -47,7 +47,7 @@ func NewStatus(vm *vsphere.VM) *Status {
 func (s *Status) Enabled() bool { return s.VM.ChangeTracking }
 
 // Initialized says that the VM has disks that can be tracked and that each of
-// them is.
+// them is, which implies that tracking is on.
 func (s *Status) Initialized() bool {
 	return len(s.trackable()) > 0 && len(s.Uninitialized()) == 0
 }
@@ -55,8 +55,11 @@ func (s *Status) Initialized() bool {
 // Works says that there is nothing to do: tracking is on and initialised, and
 // no temporary snapshot of an earlier run is left.
 func (s *Status) Works() bool {
-	return s.Enabled() && s.Initialized() && !slices.ContainsFunc(s.VM.Snapshots, isOurs)
+	return s.Initialized() && !s.leftover()
 }
+
+// leftover says that a temporary snapshot of an earlier run is on the VM.
+func (s *Status) leftover() bool { return slices.ContainsFunc(s.VM.Snapshots, isOurs) }
 
 // Uninitialized are the disks that can be tracked and are not.
 func (s *Status) Uninitialized() []DiskStatus {

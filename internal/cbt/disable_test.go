@@ -1,0 +1,188 @@
+package cbt_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// A suspended VM needs a stun as a running one does: to begin, to be reset and
+// to end.
+func TestSuspendedVM(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	if err := vm.Suspend(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
+	if err != nil || !before.Initialized() {
+		t.Fatalf("ensure: %v", err)
+	}
+	after, err := manager.Reset(t.Context(), vm.Moid())
+	if err != nil || !after.Initialized() || cbt.Epoch(after.Disks[0].ChangeID) == cbt.Epoch(before.Disks[0].ChangeID) {
+		t.Fatalf("reset: %v", err)
+	}
+	if err := manager.Disable(t.Context(), vm.Moid()); err != nil {
+		t.Fatal(err)
+	}
+	if enabled, ids := vm.Tracking(); enabled || ids[2000] != "" {
+		t.Errorf("after Disable: flag %t, %v", enabled, ids)
+	}
+	vcenter.Revoke("VirtualMachine.State.CreateSnapshot")
+	status, err := manager.Status(t.Context(), vm.Moid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := manager.Blockers(t.Context(), status, false); len(got) != 1 || !strings.Contains(got[0], "CreateSnapshot") {
+		t.Errorf("blockers: %q", got)
+	}
+}
+
+// Whatever happens to whichever call of a reset: no snapshot of ours is left, or
+// the error names it, tracking is not left off unless the error says so, and a
+// repeat ends well.
+func TestResetSurvivesEveryCall(t *testing.T) {
+	t.Parallel()
+	// What each blow does to the calls they share with Ensure is tested there.
+	for _, blow := range []blow{blows[1], blows[3], blows[4]} {
+		t.Run(blow.name, func(t *testing.T) {
+			t.Parallel()
+			vcenter, ensurer := start(t)
+			calls := 1 // at least; the clean run says how many
+			for skip := 0; skip <= calls; skip++ {
+				vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", skip)})
+				if _, err := ensurer.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				manager, closeClient := connected(t, vcenter)
+				vcenter.ResetCalls()
+				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				at := skip - 1
+				var struck *vspheretest.Interceptor
+				if at >= 0 {
+					struck = blow.strike(vcenter, at, cancel)
+				}
+				_, err := manager.Reset(ctx, vm.Moid())
+				cancel()
+				if struck != nil {
+					struck.Release()
+				}
+				if at < 0 {
+					if err != nil {
+						t.Fatal(err)
+					}
+					calls = total(vcenter.Calls())
+				}
+				var left *cbt.LeftSnapshotError
+				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
+					t.Errorf("call %d: snapshots %v are left, and the error is %v", at, names, err)
+				}
+				vm.Stun()
+				if enabled, _ := vm.Tracking(); !enabled && (err == nil || !strings.Contains(err.Error(), "is switched off now")) {
+					t.Errorf("call %d: tracking is off, and the error is %v", at, err)
+				}
+				status, err := manager.Reset(t.Context(), vm.Moid())
+				if err != nil || !status.Works() || len(vm.Snapshots()) > 0 {
+					t.Errorf("call %d: the repeat: %v, snapshots %v", at, err, vm.Snapshots())
+				}
+				closeClient()
+			}
+			if calls < 15 {
+				t.Errorf("a clean run made %d calls, too few to be one", calls)
+			}
+		})
+	}
+}
+
+// Where all that is left to do is to remove what an earlier run left, what
+// stands in the way of that is said beforehand.
+func TestLeftoverBlockers(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.AddSnapshot("vma-cbt-init-left", "[terraform-provider-vma:cbt-init]"); err != nil {
+		t.Fatal(err)
+	}
+	blockers := func() string {
+		status, err := manager.Status(t.Context(), vm.Moid())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(manager.Blockers(t.Context(), status, false), "\n")
+	}
+	if got := blockers(); got != "" {
+		t.Errorf("blockers: %s", got)
+	}
+	vcenter.Revoke("VirtualMachine.State.RemoveSnapshot")
+	vm.DisableMethod("RemoveSnapshot_Task", "com.example.backup")
+	if got := blockers(); !strings.Contains(got, "no privilege VirtualMachine.State.RemoveSnapshot") || !strings.Contains(got, "RemoveSnapshot_Task is disabled") {
+		t.Errorf("blockers: %s", got)
+	}
+}
+
+// What others read is not changed under them, and a read that began before a
+// write is not used after it.
+func TestRecentIsNobodysElse(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	name := vsphere.Name{Moid: vm.Moid()}
+	if err := vm.AddSnapshot("vma-cbt-init-left", "[terraform-provider-vma:cbt-init]"); err != nil {
+		t.Fatal(err)
+	}
+	read, err := manager.Recent(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	group.Go(func() {
+		if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+			t.Error(err)
+		}
+	})
+	for range 100 {
+		if len(read.VM.Snapshots) != 1 || read.VM.Snapshots[0].Name != "vma-cbt-init-left" {
+			t.Fatalf("what was read has changed: %+v", read.VM.Snapshots)
+		}
+	}
+	group.Wait()
+
+	// A slow answer, which tells of the time before a write.
+	slow := make(chan struct{})
+	answered := make(chan struct{})
+	vcenter.Intercept(&vspheretest.Interceptor{Method: "RetrievePropertiesEx", Times: 1, After: func(http.ResponseWriter, *http.Request) bool {
+		close(answered)
+		<-slow
+		return false
+	}})
+	group.Go(func() {
+		if _, err := manager.Look(t.Context(), name); err != nil {
+			t.Error(err)
+		}
+	})
+	<-answered
+	if err := manager.Disable(t.Context(), vm.Moid()); err != nil {
+		t.Fatal(err)
+	}
+	close(slow)
+	group.Wait()
+	if status, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil || !status.Initialized() {
+		t.Errorf("%v", err)
+	}
+	if enabled, _ := vm.Tracking(); !enabled {
+		t.Error("Ensure went by what was true before")
+	}
+}
