@@ -25,7 +25,7 @@ func conclude(
 		if !logged {
 			kind = planned[key].Kind
 		}
-		if !copied.ended(key, posted, succeeded) {
+		if !copied.ended(key, posted, succeeded, measured.seen) {
 			continue // its last good change ID stays
 		}
 		if told := cycle.told(key, planned); kind != told {
@@ -89,8 +89,9 @@ type copyLog struct {
 
 // ended says that a disk was copied to its end. With a store that is what the
 // store has, or what the log of a run that ended well has; that for OpenStack
-// copies every disk, one after another.
-func (l copyLog) ended(key int32, posted map[int32]string, succeeded bool) bool {
+// copies every disk, one after another, unless neither its log nor a snapshot
+// shows that it copied at all.
+func (l copyLog) ended(key int32, posted map[int32]string, succeeded, snapshot bool) bool {
 	_, began := l.kinds[key]
 	switch {
 	case posted[key] != "":
@@ -98,7 +99,7 @@ func (l copyLog) ended(key int32, posted map[int32]string, succeeded bool) bool 
 	case posted != nil:
 		return succeeded && began
 	}
-	return succeeded || (began && key != l.last)
+	return (succeeded && (began || snapshot)) || (began && key != l.last)
 }
 
 // copies matches the disks that the log names by file with the VM's.

@@ -35,6 +35,9 @@ type Cycle struct {
 	AutoCBT bool
 	// Previous are the change IDs of the last cycle, by device key.
 	Previous map[int32]string
+	// Sizes are how large the disks were when they were copied last, in bytes,
+	// by device key.
+	Sizes map[int32]int64
 	// Planned is what the practitioner was told that this cycle copies, by device
 	// key; what Plan says now where it is nil.
 	Planned map[int32]cbt.Kind
@@ -78,14 +81,18 @@ type DiskResult struct {
 
 // Runner runs cycles on VMs of one vCenter.
 type Runner struct {
-	vcenter *vsphere.Client
-	manager *cbt.Manager
-	log     *slog.Logger
+	vcenter  *vsphere.Client
+	manager  *cbt.Manager
+	progress *migratekit.ProgressListener
+	log      *slog.Logger
 }
 
 // NewRunner makes a runner.
 func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, log *slog.Logger) *Runner {
-	return &Runner{vcenter: vcenter, manager: manager, log: log}
+	return &Runner{
+		vcenter: vcenter, manager: manager, log: log,
+		progress: migratekit.NewProgressListener(migratekit.ProgressAddress),
+	}
 }
 
 // keys are the device keys of the disks that a cycle copies.

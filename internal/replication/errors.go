@@ -53,6 +53,17 @@ func (e *EnvironmentError) Error() string {
 	return "migratekit needs in its environment: " + strings.Join(e.Missing, ", ")
 }
 
+// PlaceError says that there is no place for migratekit's log or its temporary
+// files.
+type PlaceError struct {
+	// Directory is where the log was to go.
+	Directory string
+	Err       error
+}
+
+func (e *PlaceError) Error() string { return e.Err.Error() }
+func (e *PlaceError) Unwrap() error { return e.Err }
+
 // ExportError says that an NBD export cannot take the disk.
 type ExportError struct {
 	// Key is the device key of the disk.

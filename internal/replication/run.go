@@ -32,6 +32,9 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	if err != nil {
 		return result, err
 	}
+	if err := migratekit.CheckPlaces(cycle.LogDirectory); err != nil {
+		return result, &PlaceError{Directory: cycle.LogDirectory, Err: err}
+	}
 	if cycle.OpenStack != nil {
 		if missing := migratekit.MissingOpenStack(cycle.Env); len(missing) > 0 {
 			return result, &EnvironmentError{Missing: missing}
@@ -77,7 +80,12 @@ func verifyExports(ctx context.Context, cycle *Cycle, status *cbt.Status) error 
 	var group errgroup.Group
 	for key, uri := range cycle.Exports {
 		group.Go(func() error {
-			if err := nbd.Verify(ctx, uri, uint64(status.Disk(key).Capacity)); err != nil { //nolint:gosec // a capacity is not negative
+			size := uint64(status.Disk(key).Capacity) //nolint:gosec // a capacity is not negative
+			err := nbd.Verify(ctx, uri, size)
+			if err == nil && uri.TLS {
+				err = nbd.Verify(ctx, uri.Plain(), size) // migratekit speaks no TLS, whatever the server offers
+			}
+			if err != nil {
 				return &ExportError{Key: key, Err: err}
 			}
 			return nil
@@ -162,6 +170,9 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 	if err != nil {
 		return err
 	}
+	if store != nil {
+		defer r.listen(ctx, job.ID, status)()
+	}
 	watcher.ready(ctx)
 	result.LogFile = logFile(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
@@ -173,7 +184,7 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 		posted = store.Posted()
 		_ = store.Close() // it has said all that it had to say
 	}
-	if err == nil && !outcome.Completed && len(posted) < len(cycle.keys(status)) {
+	if err == nil && !cycle.completed(outcome, posted, status) {
 		err = ErrIncomplete
 	}
 	measured := watcher.stop()
@@ -187,6 +198,26 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 	r.log.InfoContext(ctx, "migratekit completed", "vm_path", status.VM.Path, "kind", string(result.Kind),
 		"duration_ms", result.EndedAt.Sub(result.StartedAt).Milliseconds())
 	return nil
+}
+
+// completed says that migratekit, which has ended well, did what it was to do.
+func (c *Cycle) completed(outcome migratekit.Outcome, posted map[int32]string, status *cbt.Status) bool {
+	if c.OpenStack != nil && c.OpenStack.Cutover {
+		return outcome.CutOver
+	}
+	return outcome.Completed || len(posted) >= len(c.keys(status))
+}
+
+// listen logs the progress that migratekit reports, where its port is free.
+func (r *Runner) listen(ctx context.Context, job string, status *cbt.Status) (stop func()) {
+	stop, err := r.progress.Listen(ctx, job, func(p migratekit.Progress) {
+		r.log.InfoContext(ctx, "migratekit reports progress", "vm_path", status.VM.Path, "disk", p.DiskID, "stage", p.Stage, "status", p.Status,
+			"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)
+	})
+	if err != nil {
+		r.log.DebugContext(ctx, "Nothing will be heard of migratekit's progress", "vm_path", status.VM.Path, "error", err.Error())
+	}
+	return stop
 }
 
 func (r *Runner) job(
@@ -211,7 +242,7 @@ func (r *Runner) job(
 	}
 	target := migratekit.NBD{Exports: map[int32]migratekit.Export{}, SingleDisk: len(status.Disks) == 1, JobID: id, Store: store.URL()}
 	for key, uri := range cycle.Exports {
-		target.Exports[key], target.Port = migratekit.Export{URI: uri.String(), Name: uri.Export}, uri.Port
+		target.Exports[key], target.Port = migratekit.Export{URI: uri.Plain().String(), Name: uri.Export}, uri.Port
 	}
 	return migratekit.NewNBDJob(common, target), store, nil
 }
