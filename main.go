@@ -10,8 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
 	"github.com/vma-project/terraform-provider-vma/internal/provider"
 )
@@ -34,20 +35,42 @@ func main() {
 
 func serve(debug bool) error {
 	// A SIGTERM to the whole process group (a CI job that is cancelled) is
-	// Terraform's to act on: it then stops its providers gracefully. It must be
-	// caught and not ignored, since a child would inherit that.
+	// Terraform's to act on: it then stops its providers gracefully. A SIGHUP
+	// (the terminal is gone) kills it, and a write to it is a SIGPIPE then. All
+	// must be caught and not ignored, since a child would inherit that.
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGTERM)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer signal.Stop(signals)
 
 	vma := provider.New(version)
-	err := providerserver.Serve(context.Background(), vma.Factory(), providerserver.ServeOpts{
-		Address: "registry.terraform.io/vma-project/vma",
-		Debug:   debug,
-	})
+	var options []tf6server.ServeOpt
+	if debug {
+		options = append(options, tf6server.WithManagedDebug())
+	} else {
+		go outliveTerraform(vma)
+	}
+	err := tf6server.Serve("registry.terraform.io/vma-project/vma", vma.Server, options...)
 	// Terraform has closed the provider and allows two seconds more.
 	if logout := vma.Close(context.Background()); err == nil {
 		err = logout
 	}
 	return err
+}
+
+// parentInterval is how often one looks whether Terraform is still there.
+const parentInterval = time.Second
+
+// outliveTerraform ends this process in order where Terraform was killed:
+// nobody would tell it to end, and what it does would go on. A process whose
+// parent died gets another one; Windows knows no such thing.
+func outliveTerraform(vma *provider.Provider) {
+	terraform := os.Getppid()
+	for range time.Tick(parentInterval) {
+		if os.Getppid() != terraform {
+			break
+		}
+	}
+	vma.Abandon(context.Background())
+	_ = vma.Close(context.Background())
+	os.Exit(1)
 }

@@ -65,6 +65,7 @@ func newCLI(ctx context.Context, dir string, vcenter *vspheretest.VCenter, expor
 		"VSPHERE_SERVER="+vcenter.URL.Host, "VSPHERE_USER="+vspheretest.Username,
 		"VSPHERE_PASSWORD="+vspheretest.Password, "VSPHERE_THUMBPRINT="+vcenter.Thumbprint(),
 		"VMA_MIGRATEKIT_PATH="+migratekit,
+		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"),
 	)}
 	fmt.Printf("The embedded vCenter listens on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL)
 	return c, nil

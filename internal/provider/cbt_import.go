@@ -6,23 +6,31 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // ImportState implements resource.ResourceWithImportState: by inventory path,
-// managed object ID, BIOS or instance UUID, or identity. Read does the rest.
+// managed object ID, BIOS or instance UUID, or identity.
 func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
-	id := req.ID
-	if id == "" && req.Identity != nil {
+	id, names := req.ID, importNames(req.ID)
+	if id == "" && req.Identity != nil && !req.Identity.Raw.IsNull() {
 		var identity identityModel
 		resp.Diagnostics.Append(req.Identity.Get(ctx, &identity)...)
 		id = identity.ID.ValueString()
+		names = []vsphere.Name{{InstanceUUID: strings.ToLower(id)}}
 	}
 	if resp.Diagnostics.HasError() {
+		return
+	}
+	if id == "" || (strings.Contains(id, "/") && !strings.HasPrefix(id, "/")) {
+		resp.Diagnostics.AddError("Invalid Import ID",
+			fmt.Sprintf("%q names no virtual machine. Import by its inventory path, from the datacenter on (/DC0/vm/prod/web01), its managed object ID (vm-123), its BIOS UUID or its instance UUID.", id))
 		return
 	}
 	if r.services == nil || !r.services.known {
@@ -32,44 +40,66 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	vm, err := r.imported(ctx, id)
-	if err != nil {
+	status, err := r.imported(ctx, names)
+	if _, ambiguous := errors.AsType[*vsphere.AmbiguousError](err); ambiguous || errors.Is(err, vsphere.ErrNotFound) {
 		resp.Diagnostics.AddError("Unable to Import Change Tracking",
 			fmt.Sprintf("There is no single virtual machine %q. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
 		return
 	}
-	var names vmNames
-	names.fill(vm)
-	for attribute, value := range map[string]types.String{
-		"id": names.ID, "vm_name": names.VMName, attributePath: names.VMPath, attributeUUID: names.VMUUID, attributeMoid: names.VMMoid,
-		"on_destroy": types.StringValue(onDestroyKeep),
-	} {
-		resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root(attribute), value)...)
+	if err != nil {
+		resp.Diagnostics.Append(vmDiagnostic("Import Change Tracking", path.Root("id"), err))
+		return
 	}
-	resp.Diagnostics.Append(resp.State.SetAttribute(ctx, path.Root("allow_existing_snapshots"), false)...)
-	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, names.ID)...)
+	resp.Diagnostics.Append(setImported(ctx, &resp.State, status)...)
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(vmID(status.VM)))...)
 }
 
-func (r *cbtResource) imported(ctx context.Context, id string) (*vsphere.VM, error) {
-	var names []vsphere.Name
+// importNames are what an import ID may mean, in the order in which to try.
+func importNames(id string) []vsphere.Name {
 	switch {
 	case strings.HasPrefix(id, "/"):
-		names = []vsphere.Name{{Path: id}}
+		return []vsphere.Name{{Path: id}}
 	case uuidPattern.MatchString(id):
 		id = strings.ToLower(id)
-		names = []vsphere.Name{{InstanceUUID: id}, {UUID: id}}
-	default:
-		names = []vsphere.Name{{Moid: id}}
+		return []vsphere.Name{{InstanceUUID: id}, {UUID: id}}
 	}
+	return []vsphere.Name{{Moid: id}}
+}
+
+// imported reads the VM of the first of the names that there is.
+func (r *cbtResource) imported(ctx context.Context, names []vsphere.Name) (*cbt.Status, error) {
 	var err error
 	for _, name := range names {
-		var vm *vsphere.VM
-		if vm, err = r.services.vcenter.Find(ctx, name); err == nil {
-			return vm, nil
+		var status *cbt.Status
+		if status, err = r.services.manager.Look(ctx, name); err == nil {
+			return status, nil
 		}
 		if !errors.Is(err, vsphere.ErrNotFound) {
 			return nil, err
 		}
 	}
 	return nil, err
+}
+
+// attributeSetter is a state, or a resource that was listed.
+type attributeSetter interface {
+	SetAttribute(ctx context.Context, at path.Path, value any) diag.Diagnostics
+}
+
+// setImported sets what a vma_cbt of that VM has without further configuration.
+func setImported(ctx context.Context, to attributeSetter, status *cbt.Status) diag.Diagnostics {
+	var (
+		m     cbtModel
+		diags diag.Diagnostics
+	)
+	m.fill(status.VM)
+	m.setStatus(status, &diags)
+	for attribute, value := range map[string]any{
+		"id": m.ID, "vm_name": m.VMName, attributePath: m.VMPath, attributeUUID: m.VMUUID, attributeMoid: m.VMMoid,
+		"enabled": m.Enabled, "initialized": m.Initialized, "disks": m.Disks,
+		"on_destroy": onDestroyKeep, "allow_existing_snapshots": false,
+	} {
+		diags.Append(to.SetAttribute(ctx, path.Root(attribute), value)...)
+	}
+	return diags
 }

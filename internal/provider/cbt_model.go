@@ -66,7 +66,15 @@ func (m cbtModel) work(state *cbtModel) bool {
 // resets says that a value of reset_triggers changed. To begin with them, or to
 // do without, resets nothing.
 func (m cbtModel) resets(state *cbtModel) bool {
-	return !m.ResetTriggers.IsNull() && !state.ResetTriggers.IsNull() && !m.ResetTriggers.Equal(state.ResetTriggers)
+	return state != nil && !m.ResetTriggers.IsNull() && !state.ResetTriggers.IsNull() && !m.ResetTriggers.Equal(state.ResetTriggers)
+}
+
+// verb is what an apply of the plan does, for the summary of an error.
+func (m cbtModel) verb(state *cbtModel) string {
+	if m.resets(state) {
+		return "Reset Change Tracking"
+	}
+	return "Enable Change Tracking"
 }
 
 // namesOf is the part of a state that names the VM, nil where there is none.
@@ -91,7 +99,7 @@ func (m *cbtModel) fromStatus(status *cbt.Status, diags *diag.Diagnostics) {
 func (m *cbtModel) setStatus(status *cbt.Status, diags *diag.Diagnostics) {
 	m.Enabled = types.BoolValue(status.Enabled())
 	// A temporary snapshot that is left shows as drift, so that it is removed.
-	m.Initialized = types.BoolValue(status.Initialized() && (status.Works() || !status.Enabled()))
+	m.Initialized = types.BoolValue(status.Works())
 	disks := make([]attr.Value, 0, len(status.Disks))
 	for _, d := range status.Disks {
 		disk, problems := types.ObjectValue(diskTypes, map[string]attr.Value{
@@ -159,11 +167,7 @@ func setIdentity(ctx context.Context, identity *tfsdk.ResourceIdentity, id types
 
 func warnConsolidation(vm *vsphere.VM, diags *diag.Diagnostics) {
 	if vm.ConsolidationNeeded {
-		diags.Append(consolidationWarning(vm))
+		diags.AddWarning("Consolidation Needed",
+			fmt.Sprintf("vCenter says that the disks of %q need consolidation: a snapshot was removed and its changes were not merged. It does not hinder tracking, but consolidate the disks (\"Snapshots → Consolidate\") soon.", vm.Path))
 	}
-}
-
-func consolidationWarning(vm *vsphere.VM) diag.Diagnostic {
-	return diag.NewWarningDiagnostic("Consolidation Needed",
-		fmt.Sprintf("vCenter says that the disks of %q need consolidation: a snapshot was removed and its changes were not merged. Tracking works, but consolidate the disks (\"Snapshots → Consolidate\") soon.", vm.Path))
 }

@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
-	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
@@ -92,7 +93,7 @@ func (r *cbtResource) Configure(_ context.Context, req resource.ConfigureRequest
 
 // ConfigValidators implements resource.ResourceWithConfigValidators.
 func (r *cbtResource) ConfigValidators(context.Context) []resource.ConfigValidator {
-	return []resource.ConfigValidator{resourcevalidator.ExactlyOneOf(namePaths()...)}
+	return []resource.ConfigValidator{validNames()}
 }
 
 // ModifyPlan implements resource.ResourceWithModifyPlan: it reports before the
@@ -117,9 +118,12 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, namesOf(state), resp)
+	status := r.services.planned(ctx, config.vmNames, namesOf(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
+	}
+	if len(resp.RequiresReplace) > 0 {
+		state = nil // it is a create
 	}
 	r.refuse(ctx, config, plan, state, status, resp)
 }
@@ -128,19 +132,18 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 func (r *cbtResource) refuse(
 	ctx context.Context, config, plan cbtModel, state *cbtModel, status *cbt.Status, resp *resource.ModifyPlanResponse,
 ) {
-	reasons := r.services.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
-	if state != nil && plan.resets(state) {
-		reasons = status.ResetBlockers()
+	blocked := &cbt.BlockedError{VM: status.VM.Path, Reset: plan.resets(state)}
+	if blocked.Reset {
+		blocked.Reasons = r.services.manager.ResetBlockers(ctx, status)
 		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",
 			fmt.Sprintf("Tracking of %q will be switched off and on again. Every change ID from before is then worthless, and the next copy of every disk is full.", status.VM.Path))
+	} else {
+		blocked.Reasons = r.services.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
 	}
-	if len(reasons) > 0 {
-		err := &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons}
-		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", config.at(), err))
+	if len(blocked.Reasons) > 0 {
+		resp.Diagnostics.Append(vmDiagnostic(plan.verb(state), config.at(), blocked))
 	}
-	if status.VM.ConsolidationNeeded {
-		resp.Diagnostics.Append(consolidationWarning(status.VM))
-	}
+	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
 // Create implements resource.Resource.
@@ -156,21 +159,74 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	name, at, _ := config.name()
-	found, err := r.services.manager.Find(ctx, name)
+	found, err := r.services.manager.Recent(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
+	if resp.Diagnostics.Append(config.contradictions(found.VM)...); resp.Diagnostics.HasError() {
+		return
+	}
 	status, err := r.services.manager.Ensure(ctx, found.VM.Moid, plan.options())
-	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", at, err))
+	interrupted := err != nil && errors.Is(ctx.Err(), context.Canceled)
+	if interrupted {
+		status = r.afterInterrupt(ctx, at, found, err, &resp.Diagnostics)
+	} else if err != nil {
+		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", at, errors.Join(err, r.undo(ctx, plan, found))))
+	}
+	if resp.Diagnostics.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateFound, encodeFound(found))...)
+	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
 	plan.fromStatus(status, &resp.Diagnostics)
+	if interrupted { // Terraform insists on what was planned; the next refresh says what is
+		plan.Enabled, plan.Initialized = types.BoolValue(true), types.BoolValue(true)
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
+}
+
+// undo restores what a create found that failed half way, where on_destroy asks
+// for that: nothing is in state that would remember it.
+func (r *cbtResource) undo(ctx context.Context, plan cbtModel, found *cbt.Status) error {
+	if plan.OnDestroy.ValueString() != onDestroyRestore || found.Enabled() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	if err := r.services.manager.Disable(ctx, found.VM.Moid); err != nil && !errors.Is(err, vsphere.ErrNotFound) {
+		return fmt.Errorf("tracking of %s was off before, and could not be switched off again: %w", found.VM.Path, err)
+	}
+	return nil
+}
+
+// undoTimeout bounds what undoes a create that failed.
+const undoTimeout = 5 * time.Minute
+
+// interruptTimeout bounds what is still read after an interrupt.
+const interruptTimeout = 30 * time.Second
+
+// afterInterrupt reads the VM where a create was interrupted. Where that is
+// possible the resource goes into state, with what was found before, and the next
+// apply goes on in place; Terraform calls the apply a failure all the same.
+func (r *cbtResource) afterInterrupt(
+	ctx context.Context, at path.Path, found *cbt.Status, interrupted error, diags *diag.Diagnostics,
+) *cbt.Status {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), interruptTimeout)
+	defer cancel()
+	status, err := r.services.manager.Status(ctx, found.VM.Moid)
+	if err != nil {
+		diags.Append(vmDiagnostic("Enable Change Tracking", at, interrupted))
+		return nil
+	}
+	detail := fmt.Sprintf("Making change tracking of %q work was interrupted. The next plan shows what is left to do, and the next apply goes on in place.", found.VM.Path)
+	if left, ok := errors.AsType[*cbt.LeftSnapshotError](interrupted); ok {
+		detail += "\n\n" + sentence(left)
+	}
+	diags.AddAttributeWarning(at, "Change Tracking Interrupted", detail)
+	return status
 }
 
 // Read implements resource.Resource.
@@ -181,6 +237,7 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		return
 	}
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, state.ID)...)
+	r.services.refreshed.Store(state.ID.ValueString(), true)
 	if !r.services.known {
 		return // the state stays as it is until the provider can look
 	}
@@ -188,8 +245,9 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := r.services.current(ctx, state.vmNames)
+	status, err := current(ctx, r.services.manager.Look, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
+		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return
 	}
@@ -205,13 +263,15 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 // Update implements resource.Resource. It does nothing in vCenter where only
 // settings changed.
 func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var plan, state cbtModel
+	var config, plan, state cbtModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, state.ID)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
 	if !plan.work(&state) {
 		plan.Disks = state.Disks
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
@@ -221,9 +281,14 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := r.repair(ctx, plan, state)
+	found, err := current(ctx, r.services.manager.Recent, state.vmNames)
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
+		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
+		return
+	}
+	status, err := r.repair(ctx, plan, state, found.VM.Moid)
+	if err != nil {
+		resp.Diagnostics.Append(vmDiagnostic(plan.verb(&state), path.Root("id"), err))
 		return
 	}
 	plan.fromStatus(status, &resp.Diagnostics)
@@ -231,15 +296,11 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
-func (r *cbtResource) repair(ctx context.Context, plan, state cbtModel) (*cbt.Status, error) {
-	found, err := r.services.current(ctx, state.vmNames)
-	if err != nil {
-		return nil, err
-	}
+func (r *cbtResource) repair(ctx context.Context, plan, state cbtModel, moid string) (*cbt.Status, error) {
 	if plan.resets(&state) {
-		return r.services.manager.Reset(ctx, found.VM.Moid)
+		return r.services.manager.Reset(ctx, moid)
 	}
-	return r.services.manager.Ensure(ctx, found.VM.Moid, plan.options())
+	return r.services.manager.Ensure(ctx, moid, plan.options())
 }
 
 // Delete implements resource.Resource.
@@ -251,16 +312,19 @@ func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	}
 	prior, diags := req.Private.GetKey(ctx, privateFound)
 	resp.Diagnostics.Append(diags...)
-	if !state.disablesOnDestroy(prior, &resp.Diagnostics) {
+	disables := state.disablesOnDestroy(prior, &resp.Diagnostics)
+	if !disables && state.Initialized.ValueBool() {
 		return
 	}
 	timeout, diags := state.Timeouts.Delete(ctx, cbtWriteTimeout)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	found, err := r.services.current(ctx, state.vmNames)
-	if err == nil {
+	found, err := current(ctx, r.services.manager.Recent, state.vmNames)
+	if err == nil && disables {
 		err = r.services.manager.Disable(ctx, found.VM.Moid)
+	} else if err == nil { // a temporary snapshot may be left, and nobody would look any more
+		err = r.services.manager.Tidy(ctx, found.VM.Moid)
 	}
 	if err != nil && !errors.Is(err, vsphere.ErrNotFound) {
 		resp.Diagnostics.Append(vmDiagnostic("Disable Change Tracking", path.Root("id"), err))

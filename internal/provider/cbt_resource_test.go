@@ -374,6 +374,121 @@ func TestCBTImport(t *testing.T) {
 			ResourceName: "vma_cbt.web", ImportState: true, ImportStateId: "/DC0/vm/none",
 			ExpectError: words("There is no single virtual machine \"/DC0/vm/none\""),
 		},
+		resource.TestStep{
+			ResourceName: "vma_cbt.web", ImportState: true, ImportStateId: "prod/web01",
+			ExpectError: words("\"prod/web01\" names no virtual machine. Import by its inventory path, from the datacenter on"),
+		},
 	)
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: steps})
+}
+
+// A name that was mistyped is no move, and nothing is made of it; one that is
+// right and was the VM's until somebody renamed it is.
+func TestCBTMistypedName(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	config := func(path string) string {
+		return e.provider() + fmt.Sprintf("resource \"vma_cbt\" \"web\" {\n  vm_path = %q\n}\n", path)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config(webPath)},
+			{Config: config(webPath + "b"), ExpectError: words("There is no virtual machine \"/DC0/vm/prod/web01b\"")},
+			{PreConfig: func() { must(t, vm.Rename("web09")) }, Config: config(webPath), PlanOnly: true, ExpectNonEmptyPlan: true},
+			{Config: config("/DC0/vm/prod/web09"), ConfigPlanChecks: action(plancheck.ResourceActionNoop)},
+		},
+	})
+}
+
+// What on_destroy = "restore" is to restore is what was there before the first
+// attempt, also where that one failed.
+func TestCBTRestoresAfterAFailure(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{}, {}}})
+	vm.LeaveUninitialised(2001, true)
+	config := e.provider() + cbtConfig("on_destroy = \"restore\"")
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config, ExpectError: words("gave no change ID to Hard disk 2 (device key 2001)")},
+			{
+				PreConfig: func() {
+					if enabled, _ := vm.Tracking(); enabled {
+						t.Error("the failed create left tracking on")
+					}
+					vm.LeaveUninitialised(2001, false)
+				},
+				Config: config,
+			},
+		},
+	})
+	if enabled, _ := vm.Tracking(); enabled {
+		t.Error("the destroy left tracking on")
+	}
+}
+
+// A destroy that keeps tracking does not keep a temporary snapshot.
+func TestCBTDestroyRemovesALeftover(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: e.provider() + cbtConfig("")},
+			{
+				PreConfig: func() { must(t, vm.AddSnapshot("vma-cbt-init-left", "[terraform-provider-vma:cbt-init]")) },
+				Config:    e.provider() + cbtConfig(""), Destroy: true,
+			},
+		},
+	})
+	if left := vm.Snapshots(); len(left) > 0 {
+		t.Errorf("snapshots left: %v", left)
+	}
+}
+
+// A name that another resource tells only during the apply may turn out to be
+// another VM's: that is said, and the next apply replaces.
+func TestCBTNameKnownTooLate(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: "/DC0/vm/prod/web01"})
+	e.addVM(t, vspheretest.Spec{Path: "/DC0/vm/prod/web02"})
+	config := func(name string) string {
+		return e.provider() + fmt.Sprintf("resource \"terraform_data\" \"vm\" {\n  input = %q\n}\nresource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/prod/${terraform_data.vm.output}\"\n}\n", name)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("web01")},
+			{Config: config("web02"), ExpectError: words("Plan and apply again: the resource is replaced then")},
+			{Config: config("web02"), ConfigPlanChecks: action(plancheck.ResourceActionDestroyBeforeCreate)},
+		},
+	})
+}
+
+// Whatever a reset is to do to the VM that a replacement lets go, or takes up,
+// is not asked for.
+func TestCBTReplacementResetsNothing(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: "/DC0/vm/prod/web01"})
+	other := e.addVM(t, vspheretest.Spec{Path: "/DC0/vm/prod/web02"})
+	config := func(name string) string {
+		return e.provider() + fmt.Sprintf("resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/prod/%s\"\n  reset_triggers = { vm = %q }\n  allow_existing_snapshots = true\n}\n", name, name)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("web01")},
+			{
+				PreConfig:        func() { must(t, other.AddSnapshot("nightly", "")) },
+				Config:           config("web02"),
+				ConfigPlanChecks: action(plancheck.ResourceActionDestroyBeforeCreate),
+			},
+		},
+	})
 }

@@ -39,9 +39,9 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb,
 			"The operation did not end within its timeout. Raise it in timeouts if vCenter only needs longer. The next plan shows what is left to do.\n\n"+err.Error())
 	case errors.Is(err, context.Canceled):
-		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, "The operation was interrupted. The next apply goes on.\n\n"+err.Error())
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, "The operation was interrupted, and what was begun was tidied up. The next apply goes on.\n\n"+err.Error())
 	case errors.As(err, &blocked):
-		return diag.NewAttributeErrorDiagnostic(at, "Unable to Enable Change Tracking", sentence(blocked))
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(blocked))
 	case errors.As(err, &notVM):
 		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+attribute,
 			sentence(notVM)+" Write the path of a virtual machine.")
@@ -50,7 +50,7 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 			fmt.Sprintf("There are %s. Name the one that you mean by vm_path or vm_moid.", ambiguous))
 	case errors.Is(err, vsphere.ErrNotFound):
 		return diag.NewAttributeErrorDiagnostic(at, "Virtual Machine Not Found",
-			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account may not see it. Check the value, and that the account has System.Read on it.\n\n%v", attribute, err))
+			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account may not see it. Check the value, and that the account has System.Read on it; where the virtual machine is gone, remove it from the configuration (terraform destroy needs -refresh=false then).\n\n%v", attribute, err))
 	case errors.As(err, &permission):
 		return diag.NewAttributeErrorDiagnostic(at, "Missing vCenter Privilege",
 			fmt.Sprintf("The account has no %s on %s. Add the privilege to its role, and apply again.\n\n%v", permission.Privilege, permission.Object, err))
@@ -116,5 +116,5 @@ func sentence(err error) string {
 // unknownProvider is for a read that cannot be put off.
 func unknownProvider(at path.Path) diag.Diagnostic {
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Read Change Tracking",
-		"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now, or let this data source depend on a resource that is applied first (depends_on).")
+		"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now; what reads can also be put off with depends_on until they are.")
 }

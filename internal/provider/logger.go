@@ -2,7 +2,9 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 )
@@ -27,6 +29,9 @@ func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 		fields[field.Key] = field.Value.Any()
 		return true
 	})
+	if send, ok := ctx.Value(progressKey{}).(func(string)); ok && record.Level >= slog.LevelInfo {
+		send(progressText(record))
+	}
 	switch {
 	case record.Level >= slog.LevelError:
 		tflog.Error(ctx, record.Message, fields)
@@ -47,3 +52,25 @@ func (h tflogHandler) WithAttrs(fields []slog.Attr) slog.Handler {
 
 // WithGroup implements slog.Handler; the packages below use no groups.
 func (h tflogHandler) WithGroup(string) slog.Handler { return h }
+
+type progressKey struct{}
+
+// withProgress makes what is logged at INFO and above visible to whoever waits, as far as
+// it is logged with this context. Send is called by whoever logs.
+func withProgress(ctx context.Context, send func(text string)) context.Context {
+	return context.WithValue(ctx, progressKey{}, send)
+}
+
+func progressText(record slog.Record) string {
+	var details []string
+	record.Attrs(func(field slog.Attr) bool {
+		if field.Key != "vm_path" {
+			details = append(details, fmt.Sprintf("%s %v", field.Key, field.Value))
+		}
+		return true
+	})
+	if len(details) == 0 {
+		return record.Message
+	}
+	return record.Message + ": " + strings.Join(details, ", ")
+}

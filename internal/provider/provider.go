@@ -8,7 +8,10 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
+	"github.com/hashicorp/terraform-plugin-framework/function"
+	"github.com/hashicorp/terraform-plugin-framework/list"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -18,7 +21,11 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-var _ provider.Provider = (*Provider)(nil)
+var (
+	_ provider.ProviderWithFunctions     = (*Provider)(nil)
+	_ provider.ProviderWithActions       = (*Provider)(nil)
+	_ provider.ProviderWithListResources = (*Provider)(nil)
+)
 
 // Provider is one provider process.
 type Provider struct {
@@ -26,13 +33,11 @@ type Provider struct {
 
 	mu      sync.Mutex
 	clients []*vsphere.Client
+	servers []*server
 }
 
 // New makes a provider. The caller must Close it when Terraform is done.
 func New(version string) *Provider { return &Provider{version: version} }
-
-// Factory gives this provider to a server.
-func (p *Provider) Factory() func() provider.Provider { return func() provider.Provider { return p } }
 
 // Close logs out of every vCenter that was logged in to.
 func (p *Provider) Close(ctx context.Context) error {
@@ -139,6 +144,8 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 	}
 	resp.ResourceData = configured
 	resp.DataSourceData = configured
+	resp.ActionData = configured
+	resp.ListResourceData = configured
 }
 
 // Resources implements provider.Provider.
@@ -149,4 +156,19 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
 	return []func() datasource.DataSource{NewCBTStatusDataSource, NewCBTStatusesDataSource}
+}
+
+// Functions implements provider.ProviderWithFunctions.
+func (p *Provider) Functions(context.Context) []func() function.Function {
+	return []func() function.Function{NewParseChangeIDFunction, NewNextCycleFunction}
+}
+
+// Actions implements provider.ProviderWithActions.
+func (p *Provider) Actions(context.Context) []func() action.Action {
+	return []func() action.Action{NewCBTResetAction}
+}
+
+// ListResources implements provider.ProviderWithListResources.
+func (p *Provider) ListResources(context.Context) []func() list.ListResource {
+	return []func() list.ListResource{NewCBTListResource}
 }

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
@@ -86,7 +85,7 @@ func (e *estate) factories(t *testing.T) map[string]func() (tfprotov6.ProviderSe
 					t.Error(err)
 				}
 			})
-			return providerserver.NewProtocol6WithError(p)()
+			return p.Server(), nil
 		},
 	}
 }

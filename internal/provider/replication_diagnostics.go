@@ -21,6 +21,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		gate        *replication.GateError
 		impossible  *replication.ImpossibleError
 		environment *replication.EnvironmentError
+		place       *replication.PlaceError
 		export      *replication.ExportError
 		reset       *replication.TrackingResetError
 		leftover    *replication.LeftoverError
@@ -33,6 +34,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		return impossibleDiagnostic(false, impossible.Problems)
 	case errors.As(err, &environment):
 		return environmentDiagnostic(environment.Missing)
+	case errors.As(err, &place):
+		return diag.NewErrorDiagnostic("Invalid log_directory",
+			fmt.Sprintf("There is no place for migratekit's log in %q, or for its temporary files (TMPDIR). Nothing was done yet. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a directory that can be written to.\n\n%v", place.Directory, err))
 	case errors.As(err, &export):
 		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(export.Key)), "Invalid nbd.exports",
 			fmt.Sprintf("The export for the disk with the device key %d cannot take it. Nothing was copied, and migratekit was not started. Check the NBD server, and apply again.\n\n%v", export.Key, err))

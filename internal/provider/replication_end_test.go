@@ -2,6 +2,9 @@ package provider_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -159,4 +162,74 @@ func TestCBTRemovesWhatItLeft(t *testing.T) {
 	if left := vm.Snapshots(); len(left) > 0 {
 		t.Errorf("snapshots left: %v", left)
 	}
+}
+
+// A later cycle that fails before migratekit starts changes nothing, whatever
+// else was changed with it: the chain of increments goes on.
+func TestReplicationMistypedExportKeepsTheChain(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+	config := func(export, run string) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }\ntriggers = { run = %q }", server.URI(export), run))
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("web01-0", "1")},
+			{Config: config("web01-O", "2"), ExpectError: words("the NBD server has no such export")},
+			{
+				Config: config("web01-0", "2"),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("last_cycle", lastCycle("incremental", 0, map[string]knownvalue.Check{"2000": disk("incremental", 0)})),
+				},
+			},
+		},
+	})
+}
+
+// A program that says that it completed, and neither logs a copy nor makes a
+// snapshot, has copied nothing as far as anybody knows.
+func TestReplicationOpenStackWithoutACopy(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		says, lines string
+		want        *regexp.Regexp
+	}{
+		"a cycle":                     {"Migration completed", "", nil},
+		"a cutover that is a cycle":   {"Migration completed", "cutover = true", words("migratekit failed on")},
+		"a cutover that is a cutover": {"Cutover completed", "cutover = true", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t)
+			e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+			e.migratekit = filepath.Join(e.dir, "liar")
+			must(t, os.WriteFile(e.migratekit, []byte("#!/bin/sh\necho 'level=info msg=\""+test.says+"\"' >&2\n"), 0o700))
+			step := resource.TestStep{
+				Config:      e.provider() + replicationConfig("openstack = {\n availability_zone = \"nova\"\n flavor_id = \"f\"\n network_mappings = [{ mac = \"00:50:56:aa:bb:cc\", network_id = \"n\", subnet_id = \"s\" }]\n}\n"+test.lines),
+				ExpectError: test.want,
+			}
+			if test.want == nil {
+				step.ConfigStateChecks = []statecheck.StateCheck{replica("change_ids", knownvalue.MapSizeExact(0))}
+			}
+			resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: []resource.TestStep{step}})
+		})
+	}
+}
+
+// Where migratekit's log cannot be, nothing is done at all.
+func TestReplicationWithoutAPlaceForItsLog(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+	config := strings.ReplaceAll(e.provider(), filepath.Join(e.dir, "logs"), "/proc/nowhere") +
+		replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI("web01-0")))
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps:                    []resource.TestStep{{Config: config, ExpectError: words("There is no place for migratekit's log in \"/proc/nowhere\"")}},
+	})
+	e.untouched(t)
 }

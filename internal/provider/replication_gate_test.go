@@ -2,8 +2,7 @@ package provider_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -228,6 +227,83 @@ func TestReplicationExports(t *testing.T) {
 	}
 }
 
+// migratekit speaks no TLS: an export that offers it is verified over TLS and
+// copied to without, one that insists on it is refused before anything is done.
+func TestReplicationTLSExports(t *testing.T) {
+	t.Parallel()
+	for manner, want := range map[nbdtest.Manner]*regexp.Regexp{
+		nbdtest.OffersTLS: nil,
+		nbdtest.WantsTLS:  words("the NBD server wants TLS, which migratekit leaves to a tunnel on this machine"),
+		nbdtest.Newstyle:  words("the NBD server does not offer TLS"),
+	} {
+		t.Run(fmt.Sprint(manner), func(t *testing.T) {
+			t.Parallel()
+			e := newEstate(t)
+			e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+			server, err := nbdtest.Start(manner, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+			must(t, err, server.Certificates(e.dir))
+			t.Cleanup(func() { _ = server.Close() })
+			secure := strings.Replace(server.URI("web01-0"), "nbd://", "nbds://", 1) + "?tls-certificates=" + url.QueryEscape(e.dir)
+			resource.UnitTest(t, resource.TestCase{
+				ProtoV6ProviderFactories: e.factories(t),
+				Steps: []resource.TestStep{{
+					Config:      e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", secure)),
+					ExpectError: want,
+				}},
+			})
+			if want != nil {
+				e.untouched(t)
+			} else if runs := e.runs(t); len(runs) != 1 {
+				t.Errorf("migratekit ran %d times", len(runs))
+			}
+		})
+	}
+}
+
+// A disk that is gone cannot be copied, and one that grew needs room: both are
+// said before anything is done.
+func TestReplicationDiskGoneOrGrown(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}, {Size: gib}}})
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}, "web01-1": {Size: gib}, "wide": {Size: 2 * gib}})
+	config := func(exports, run string) string {
+		return e.provider() + replicationConfig("nbd = { exports = { "+exports+" } }\ntriggers = { run = \""+run+"\" }")
+	}
+	first, second := fmt.Sprintf("\"2000\" = %q", server.URI("web01-0")), fmt.Sprintf("\"2001\" = %q", server.URI("web01-1"))
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config(first+", "+second, "1")},
+			{ // a disk that is gone is no drift until a cycle is asked for
+				PreConfig: func() { must(t, vm.RemoveDisk(2001)) },
+				Config:    config(first+", "+second, "1"), PlanOnly: true,
+			},
+			{Config: config(first+", "+second, "2"), ExpectError: words("has no disk with the device key 2001; its disks are 2000 (Hard disk 1)")},
+			{
+				Config: config(first, "2"),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("change_ids", knownvalue.MapSizeExact(1)),
+					replica("last_cycle", lastCycle("incremental", 0, map[string]knownvalue.Check{"2000": disk("incremental", 0)})),
+				},
+			},
+			{
+				PreConfig: func() { must(t, vm.GrowDisk(2000, 2*gib)) },
+				Config:    config(first, "3"), ExpectError: words("the export has 1073741824 bytes and the disk has 2147483648"),
+			},
+			{ // another export has nothing to go on from
+				Config: config(fmt.Sprintf("\"2000\" = %q", server.URI("wide")), "3"),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("last_cycle", lastCycle("full", 2*gib, map[string]knownvalue.Check{"2000": disk("full", 2*gib)})),
+				},
+			},
+		},
+	})
+	if runs := e.runs(t); len(runs) != 3 {
+		t.Errorf("migratekit ran %d times", len(runs))
+	}
+}
+
 // A disk whose export is another one now has nothing to go on from.
 func TestReplicationExportMoves(t *testing.T) {
 	t.Parallel()
@@ -279,36 +355,4 @@ func TestReplicationDiskAdded(t *testing.T) {
 			},
 		},
 	})
-}
-
-// Each of several at once has its own log and its own change IDs.
-func TestReplicationsTogether(t *testing.T) {
-	t.Parallel()
-	e := newEstate(t)
-	const n = 8
-	exports := map[string]nbdtest.Export{}
-	for i := range n {
-		e.addVM(t, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", i), Disks: []vspheretest.Disk{{Size: gib}}})
-		exports[fmt.Sprintf("vm%d", i)] = nbdtest.Export{Size: gib}
-	}
-	server := serveNBD(t, exports)
-	resource.UnitTest(t, resource.TestCase{
-		ProtoV6ProviderFactories: e.factories(t),
-		Steps: []resource.TestStep{{
-			Config: e.provider() + fmt.Sprintf("resource \"vma_replication\" \"all\" {\n  count = %d\n  vm_path = \"/DC0/vm/vm${count.index}\"\n  nbd = { exports = { \"2000\" = \"%s${count.index}\" } }\n}\n",
-				n, server.URI("vm")),
-		}},
-	})
-	logs, err := filepath.Glob(filepath.Join(e.dir, "logs", "*.log"))
-	must(t, err)
-	if len(logs) != n || len(e.runs(t)) != n {
-		t.Errorf("%d logs, %d runs", len(logs), len(e.runs(t)))
-	}
-	for _, log := range logs {
-		content, err := os.ReadFile(log)
-		must(t, err)
-		if strings.Count(string(content), "Starting full copy") != 1 {
-			t.Errorf("%s:\n%s", log, content)
-		}
-	}
 }

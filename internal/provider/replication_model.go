@@ -240,7 +240,7 @@ func (m *replicationModel) fromResult(
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
 	if end != cycleDone && !result.Started && !state.ID.IsNull() { // nothing of this update has happened
-		m.Cutover, m.Triggers = state.Cutover, state.Triggers
+		m.Cutover, m.Triggers, m.NBD, m.ChangeIDs = state.Cutover, state.Triggers, state.NBD, state.ChangeIDs
 	}
 	if m.LastCycle.IsNull() || result.Started {
 		m.LastCycle = lastCycle(result, diags)

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -60,7 +61,7 @@ func (r *replicationResource) look(
 			return
 		}
 	}
-	status := r.services.planned(ctx, config.vmNames, names, resp)
+	status := r.services.planned(ctx, config.vmNames, names, seen, resp)
 	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
 		return
 	}
@@ -73,6 +74,10 @@ func (r *replicationResource) look(
 		return
 	}
 	r.preflight(ctx, config.at(), cycle, status, &resp.Diagnostics)
+	cycle.Sizes = recallSizes(ctx, seen)
+	for _, trap := range replication.Traps(cycle, status) {
+		resp.Diagnostics.AddAttributeWarning(config.at(), trap.Summary, trap.Detail)
+	}
 	if len(resp.RequiresReplace) > 0 {
 		return // Terraform plans the replacement by itself
 	}
@@ -136,6 +141,9 @@ func (r *replicationResource) preflight(
 ) {
 	if _, err := migratekit.FindProgram(cycle.Program); err != nil {
 		diags.Append(programDiagnostic(cycle.Program, err))
+	} else if missing := r.services.missingTools(); missing != "" {
+		diags.AddWarning("Missing nbdkit",
+			sentence(errors.New(missing))+" migratekit reads the source's disks through nbdkit and its plugin vddk, and without them it would fail after it made a snapshot. Install both, unless your migratekit brings its own.")
 	}
 	if cycle.OpenStack != nil {
 		if missing := migratekit.MissingOpenStack(cycle.Env); len(missing) > 0 {

@@ -68,11 +68,12 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	name, at, _ := config.name()
-	found, err := r.services.manager.Find(ctx, name)
+	found, err := r.services.manager.Recent(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
+	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
 	if r.cycle(ctx, at, &plan, replicationModel{Cycles: types.Int64Value(0)}, found, resp.Private, &resp.Diagnostics) != cycleFailed {
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
 	}
@@ -82,6 +83,7 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state replicationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	r.services.refreshed.Store(state.ID.ValueString(), true)
 	if resp.Diagnostics.HasError() || !r.services.known || state.cutOver() {
 		return // after a cutover the source may change, or vanish
 	}
@@ -89,8 +91,9 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := r.services.current(ctx, state.vmNames)
+	status, err := current(ctx, r.services.manager.Look, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
+		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return
 	}
@@ -107,12 +110,14 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 // Update implements resource.Resource: another cycle where the plan says so,
 // else tracking repaired where it drifted, else nothing.
 func (r *replicationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	var plan, state replicationModel
+	var config, plan, state replicationModel
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
 	if !plan.Status.IsUnknown() && state.CBTEnabled.Equal(plan.CBTEnabled) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
@@ -121,7 +126,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := r.services.current(ctx, state.vmNames)
+	status, err := current(ctx, r.services.manager.Recent, state.vmNames)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
@@ -171,6 +176,7 @@ func (r *replicationResource) cycle(
 	result, err := r.services.runner.Run(ctx, cycle)
 	if result.Status != nil {
 		diags.Append(remember(ctx, seen, result.Status)...)
+		diags.Append(rememberSizes(ctx, seen, result)...)
 	}
 	for _, warning := range result.Warnings {
 		diags.AddAttributeWarning(at, warningSummary(warning), warning)
@@ -187,7 +193,7 @@ func (r *replicationResource) cycle(
 	}
 	plan.fromResult(ctx, result, end, state, diags)
 	if plan.CBTEnabled.IsUnknown() {
-		plan.CBTEnabled = types.BoolValue(status.Enabled() && status.Initialized())
+		plan.CBTEnabled = types.BoolValue(status.Initialized())
 	}
 	return end
 }

@@ -119,7 +119,7 @@ func nbdAttribute() schema.Attribute {
 		PlanModifiers:       sameTarget(),
 		Attributes: map[string]schema.Attribute{
 			"exports": schema.MapAttribute{
-				MarkdownDescription: "NBD URI by device key, one for each disk to copy: `{ \"2000\" = \"nbd://127.0.0.1:10808/web01-0\" }`. All are on this machine and share one port. Where the URI of a disk changes, its next copy is full.",
+				MarkdownDescription: "NBD URI by device key, one for each disk to copy: `{ \"2000\" = \"nbd://127.0.0.1:10808/web01-0\" }`. All are on this machine and share one port. `nbds://…?tls-certificates=DIRECTORY` is verified over TLS, and must take connections without it too, since migratekit speaks none. Where the URI of a disk changes, its next copy is full.",
 				Required:            true, ElementType: types.StringType,
 				Validators: []validator.Map{
 					mapvalidator.SizeAtLeast(1),

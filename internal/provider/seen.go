@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
@@ -15,6 +16,10 @@ import (
 // at vCenter: Terraform plans again during an apply, and a plan must then come
 // out the same although another resource has changed the VM meanwhile.
 const privateSeen = "seen"
+
+// privateSizes is the key of private state that holds how large the disks were
+// when they were copied last, in bytes, by device key.
+const privateSizes = "sizes"
 
 // seen has nothing in it that moves by itself: Terraform compares private state
 // too when it looks for drift.
@@ -66,4 +71,25 @@ func recall(ctx context.Context, from private, otherwise *cbt.Status) *cbt.Statu
 		vm.Disks = append(vm.Disks, d)
 	}
 	return cbt.NewStatus(vm)
+}
+
+// rememberSizes keeps how large the disks are that a cycle copied.
+func rememberSizes(ctx context.Context, to private, result *replication.Result) diag.Diagnostics {
+	sizes := recallSizes(ctx, to)
+	for key := range result.Disks {
+		sizes[key] = result.Status.Disk(key).Capacity
+	}
+	encoded, err := json.Marshal(sizes)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save the Sizes of Disks", err.Error())}
+	}
+	return to.SetKey(ctx, privateSizes, encoded)
+}
+
+func recallSizes(ctx context.Context, from private) map[int32]int64 {
+	sizes := map[int32]int64{}
+	if encoded, _ := from.GetKey(ctx, privateSizes); len(encoded) > 0 {
+		_ = json.Unmarshal(encoded, &sizes) // what is not known warns of nothing
+	}
+	return sizes
 }

@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -32,6 +34,12 @@ type services struct {
 	migratekitPath        string
 	migratekitEnvironment map[string]string
 	logDirectory          string
+	// refreshed are the IDs of the resources that were read in this process. One
+	// that applies a plan refreshes none.
+	refreshed sync.Map
+
+	// missingTools is migratekit.MissingTools, asked once.
+	missingTools func() string
 }
 
 // newServices takes each value from the configuration, else from the
@@ -72,6 +80,9 @@ func newServices(ctx context.Context, config providerModel, version string, diag
 			"The certificates to trust cannot be read. Give the paths of PEM files, separated as in PATH, in ca_file or VSPHERE_CA_FILE.\n\n"+err.Error())
 		return nil
 	}
+	s.missingTools = sync.OnceValue(func() string {
+		return migratekit.MissingTools(context.WithoutCancel(ctx), s.migratekitEnvironment)
+	})
 	log := newLogger()
 	s.vcenter = client
 	s.manager = cbt.NewManager(client, log)
@@ -147,4 +158,9 @@ func servicesOf(data any, diags *diag.Diagnostics) *services {
 		diags.AddError("Unable to Configure vma", fmt.Sprintf("The provider handed on a %T. This is a defect of the provider; please report it.", data))
 	}
 	return s
+}
+
+func (s *services) wasRefreshed(id string) bool {
+	_, ok := s.refreshed.Load(id)
+	return ok
 }

@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	actiontimeouts "github.com/hashicorp/terraform-plugin-framework-timeouts/action/timeouts"
 	datasourcetimeouts "github.com/hashicorp/terraform-plugin-framework-timeouts/datasource/timeouts"
+	listtimeouts "github.com/hashicorp/terraform-plugin-framework-timeouts/list/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	actionschema "github.com/hashicorp/terraform-plugin-framework/action/schema"
 	datasourceschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
+	listschema "github.com/hashicorp/terraform-plugin-framework/list/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 )
 
@@ -46,6 +50,24 @@ func describedTimeouts(ctx context.Context, opts timeouts.Opts) schema.Attribute
 func describedReadTimeout(ctx context.Context) datasourceschema.Attribute {
 	attribute := datasourcetimeouts.AttributesWithOpts(ctx, datasourcetimeouts.Opts{ReadDescription: describeTimeout("reading", readTimeout)})
 	if nested, ok := attribute.(datasourceschema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = descriptionTimeouts
+		return nested
+	}
+	return attribute
+}
+
+func describedInvokeTimeout(ctx context.Context) actionschema.Attribute {
+	attribute := actiontimeouts.AttributesWithOpts(ctx, actiontimeouts.Opts{InvokeDescription: describeTimeout("the action", cbtWriteTimeout)})
+	if nested, ok := attribute.(actionschema.SingleNestedAttribute); ok {
+		nested.MarkdownDescription = descriptionTimeouts
+		return nested
+	}
+	return attribute
+}
+
+func describedListTimeout(ctx context.Context) listschema.Attribute {
+	attribute := listtimeouts.AttributesWithOpts(ctx, listtimeouts.Opts{ListDescription: describeTimeout("listing", readTimeout)})
+	if nested, ok := attribute.(listschema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
 		return nested
 	}

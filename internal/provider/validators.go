@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	stdpath "path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -132,8 +133,10 @@ func validNBDURI() validator.String {
 		switch {
 		case err != nil:
 			return invalid(at, "%q cannot be used as an NBD export. Write nbd://127.0.0.1:port/name.\n\n%s", value, err)
+		case uri.Export == "":
+			return invalid(at, "%q has no name of an export, and migratekit asks for one by its name. Write nbd://127.0.0.1:port/name.", value)
 		case !uri.Local():
-			return invalid(at, "%q is not at 127.0.0.1, and migratekit connects to 127.0.0.1 only. Let a tunnel on this machine lead there, and write nbd://127.0.0.1:port/name.", value)
+			return invalid(at, "%q is not at a port of 127.0.0.1, and migratekit connects to 127.0.0.1 only. Let a tunnel on this machine lead there, and write nbd://127.0.0.1:port/name.", value)
 		}
 		return nil
 	}}
@@ -145,5 +148,23 @@ func validDuration() validator.String {
 			return nil
 		}
 		return invalid(at, "%q is not a duration. Write a number with a unit, such as 5m or 90s.", value)
+	}}
+}
+
+func validFolder() validator.String {
+	return check{"value must be an absolute inventory path, such as /DC0/vm/prod", func(at path.Path, value string) diag.Diagnostic {
+		if strings.HasPrefix(value, "/") {
+			return nil
+		}
+		return invalid(at, "%q is not absolute. Write the whole inventory path from the datacenter on, such as /DC0/vm/prod.", value)
+	}}
+}
+
+func validGlob() validator.String {
+	return check{"value must be a pattern, such as web*", func(at path.Path, value string) diag.Diagnostic {
+		if _, err := stdpath.Match(value, ""); err == nil && value != "" {
+			return nil
+		}
+		return invalid(at, "%q is not a pattern: a bracket is not closed, or a backslash stands at its end, or it is empty. Write one such as web* or db0[1-4].", value)
 	}}
 }

@@ -24,12 +24,15 @@ func decodePlan[M any](ctx context.Context, req resource.ModifyPlanRequest, diag
 	return config, plan, state
 }
 
+// reader is Look or Recent of the manager.
+type reader func(context.Context, vsphere.Name) (*cbt.Status, error)
+
 // current reads the VM of a resource that exists: by its managed object ID, and
 // where that is gone or another VM's, by its instance UUID.
-func (s *services) current(ctx context.Context, names vmNames) (*cbt.Status, error) {
+func current(ctx context.Context, read reader, names vmNames) (*cbt.Status, error) {
 	id := names.ID.ValueString()
 	if moid := names.VMMoid.ValueString(); moid != "" {
-		status, err := s.manager.Status(ctx, moid)
+		status, err := read(ctx, vsphere.Name{Moid: moid})
 		if err == nil && (vmID(status.VM) == id || id == "") {
 			return status, nil
 		}
@@ -37,41 +40,67 @@ func (s *services) current(ctx context.Context, names vmNames) (*cbt.Status, err
 			return nil, err
 		}
 	}
-	return s.manager.Find(ctx, vsphere.Name{InstanceUUID: id})
+	return read(ctx, vsphere.Name{InstanceUUID: id})
+}
+
+// mistaken is for a name that was written since the last apply and is none of
+// the VM's.
+func mistaken(stray givenName, vm *vsphere.VM) diag.Diagnostic {
+	return diag.NewAttributeErrorDiagnostic(stray.at, "Virtual Machine Not Found",
+		fmt.Sprintf("There is no virtual machine %s, or it is not the one that the other names name. The one that this resource manages is %q, with the managed object ID %s. "+
+			"Write one of its names, or that of another virtual machine to replace it.", stray, vm.Path, vm.Moid))
 }
 
 // planned reads the VM that a plan is about: that of the configuration for a
-// resource to create, that of the state for one to update. Where the configuration now names another VM it asks for a
-// replacement; where it names none any more, it says where the VM went.
+// resource to create, that of the state for one to update. Where the
+// configuration now names another VM it asks for a replacement; where it names
+// none any more, it says where the VM went.
 func (s *services) planned(
-	ctx context.Context, config vmNames, state *vmNames, resp *resource.ModifyPlanResponse,
+	ctx context.Context, config vmNames, state *vmNames, applied private, resp *resource.ModifyPlanResponse,
 ) *cbt.Status {
-	name, at, ok := config.name()
+	given := config.given()
 	if state == nil {
-		if !ok {
+		if len(given) == 0 {
 			return nil // not known before apply
 		}
-		status, err := s.manager.Find(ctx, name)
+		status, err := s.manager.Recent(ctx, given[0].Name)
 		if err != nil {
-			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", given[0].at, err))
 			return nil
 		}
+		resp.Diagnostics.Append(config.contradictions(status.VM)...)
 		return status
 	}
-	status, err := s.current(ctx, *state)
+	if len(given) == 0 {
+		return nil // it may be another one
+	}
+	status, err := current(ctx, s.manager.Recent, *state)
+	if errors.Is(err, vsphere.ErrNotFound) {
+		if other, _ := s.plannedAnother(ctx, config, state.ID.ValueString(), resp); other != nil || resp.Diagnostics.HasError() {
+			return other
+		}
+	}
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", config.at(), err))
 		return nil
 	}
-	if !ok || names(name, status.VM) {
-		return status
+	strays := config.strays(status.VM)
+	if len(strays) > 0 && len(strays) == len(given) {
+		other, found := s.plannedAnother(ctx, config, vmID(status.VM), resp)
+		if other != nil {
+			return other
+		}
+		if found {
+			return status
+		}
 	}
-	other, found := s.plannedAnother(ctx, config, vmID(status.VM), resp)
-	switch {
-	case other != nil:
-		return other
-	case !found:
-		resp.Diagnostics.Append(movedWarning(name, status.VM))
+	before := recallNames(ctx, applied)
+	for _, stray := range strays {
+		if before == nil || before[stray.attribute()] == stray.String() {
+			resp.Diagnostics.Append(movedWarning(stray, status.VM))
+		} else {
+			resp.Diagnostics.Append(mistaken(stray, status.VM))
+		}
 	}
 	return status
 }
@@ -85,7 +114,7 @@ func (s *services) plannedAnother(
 	if !ok {
 		return nil, true
 	}
-	other, err := s.manager.Find(ctx, name)
+	other, err := s.manager.Recent(ctx, name)
 	switch {
 	case errors.Is(err, vsphere.ErrNotFound):
 		return nil, false
@@ -95,6 +124,13 @@ func (s *services) plannedAnother(
 	case vmID(other.VM) == id:
 		return nil, true
 	}
+	resp.Diagnostics.Append(config.contradictions(other.VM)...)
+	if !s.wasRefreshed(id) {
+		resp.Diagnostics.AddAttributeError(at, "Another Virtual Machine",
+			fmt.Sprintf("The virtual machine %s is not the one that this resource manages, and that was not known when the plan was made: "+
+				"its name depended on something that was applied first, or the plan was made without a refresh. Nothing was done to either. Plan and apply again: the resource is replaced then.", name))
+		return nil, true
+	}
 	resp.RequiresReplace = append(resp.RequiresReplace, at)
 	resp.Diagnostics.AddAttributeWarning(at, "Another Virtual Machine",
 		fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The resource will be replaced: "+
@@ -102,20 +138,16 @@ func (s *services) plannedAnother(
 	return other, true
 }
 
-// names says whether a name is that VM's, as far as one can tell without asking.
-func names(name vsphere.Name, vm *vsphere.VM) bool {
-	return name.Path == vm.Path || (name.UUID != "" && name.UUID == vm.UUID) || (name.Moid != "" && name.Moid == vm.Moid)
+func movedWarning(stray givenName, vm *vsphere.VM) diag.Diagnostic {
+	now := map[string]string{attributePath: vm.Path, attributeUUID: vm.UUID, attributeMoid: vm.Moid}[stray.attribute()]
+	return diag.NewAttributeWarningDiagnostic(stray.at, "Virtual Machine Moved",
+		fmt.Sprintf("The virtual machine %s is not, or not any more, the one that this resource manages. That one is now %q, with the managed object ID %s. Write in the configuration: %s = %q",
+			stray, vm.Path, vm.Moid, stray.attribute(), now))
 }
 
-func movedWarning(name vsphere.Name, vm *vsphere.VM) diag.Diagnostic {
-	at, now := attributePath, vm.Path
-	switch {
-	case name.UUID != "":
-		at, now = attributeUUID, vm.UUID
-	case name.Moid != "":
-		at, now = attributeMoid, vm.Moid
-	}
-	return diag.NewWarningDiagnostic("Virtual Machine Moved",
-		fmt.Sprintf("There is no virtual machine %s any more. The one that this resource manages is now %q, with the managed object ID %s. Write in the configuration: %s = %q",
-			name, vm.Path, vm.Moid, at, now))
+// goneWarning is for a resource whose VM is in vCenter no more.
+func goneWarning(state vmNames) diag.Diagnostic {
+	return diag.NewWarningDiagnostic("Virtual Machine Gone",
+		fmt.Sprintf("The virtual machine %s, with the managed object ID %s, is not in vCenter any more, or the account may not see it. "+
+			"The resource that managed it is taken out of state: remove it from the configuration too, or write which virtual machine takes its place.", state.VMPath, state.VMMoid.ValueString()))
 }

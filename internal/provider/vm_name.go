@@ -2,9 +2,15 @@ package provider
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
+	"slices"
 	"strings"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
@@ -14,7 +20,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// The attributes that name a VM; exactly one is in the configuration.
+// The attributes that name a VM; one is in the configuration, or all of them.
 const (
 	attributePath = "vm_path"
 	attributeUUID = "vm_uuid"
@@ -22,11 +28,12 @@ const (
 )
 
 const (
-	descriptionPath = "Inventory path of the virtual machine, absolute, as vCenter escapes it: `/DC0/vm/prod/web01`. Exactly one of `vm_path`, `vm_uuid` and `vm_moid` is given, the others are computed."
-	descriptionUUID = "BIOS UUID of the virtual machine, what `vsphere_virtual_machine` has as `uuid`."
-	descriptionMoid = "Managed object ID of the virtual machine, what `vsphere_virtual_machine` has as `moid`: `vm-123`."
-	descriptionID   = "Instance UUID of the virtual machine, which vCenter keeps unique and which stays when it is renamed, moved or registered anew."
-	descriptionName = "Name of the virtual machine."
+	descriptionInputPath = "Inventory path of the virtual machine, absolute, as vCenter escapes it: `/DC0/vm/prod/web01`. Exactly one of `vm_path`, `vm_uuid` and `vm_moid` is given."
+	descriptionPath      = descriptionInputPath + " The others are computed."
+	descriptionUUID      = "BIOS UUID of the virtual machine, what `vsphere_virtual_machine` has as `uuid`."
+	descriptionMoid      = "Managed object ID of the virtual machine, what `vsphere_virtual_machine` has as `moid`: `vm-123`."
+	descriptionID        = "Instance UUID of the virtual machine, which vCenter keeps unique and which stays when it is renamed, moved or registered anew."
+	descriptionName      = "Name of the virtual machine."
 )
 
 // vmNames is how models name a VM. It is embedded in each.
@@ -65,17 +72,119 @@ func namePaths() []path.Expression {
 	}
 }
 
-// name is the name that is set, and the attribute that holds it; ok is false
-// where it is not known yet. Called with what is in the configuration, in which
-// exactly one is set.
-func (m vmNames) name() (name vsphere.Name, at path.Path, ok bool) {
-	switch {
-	case !m.VMPath.IsNull():
-		return vsphere.Name{Path: m.VMPath.ValueString()}, path.Root(attributePath), !m.VMPath.IsUnknown()
-	case !m.VMUUID.IsNull():
-		return vsphere.Name{UUID: strings.ToLower(m.VMUUID.ValueString())}, path.Root(attributeUUID), !m.VMUUID.IsUnknown()
+// oneOrAllNames wants one name, or all three: that is how Terraform generates
+// configuration for an import, and the plan sees to it that they agree.
+type oneOrAllNames struct{ resource.ConfigValidator }
+
+func validNames() resource.ConfigValidator {
+	return oneOrAllNames{resourcevalidator.ExactlyOneOf(namePaths()...)}
+}
+
+// ValidateResource implements resource.ConfigValidator.
+func (v oneOrAllNames) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	for _, attribute := range []string{attributePath, attributeUUID, attributeMoid} {
+		var value types.String
+		resp.Diagnostics.Append(req.Config.GetAttribute(ctx, path.Root(attribute), &value)...)
+		if value.IsNull() {
+			v.validateOne(ctx, req, resp)
+			return
+		}
 	}
-	return vsphere.Name{Moid: m.VMMoid.ValueString()}, path.Root(attributeMoid), !m.VMMoid.IsNull() && !m.VMMoid.IsUnknown()
+}
+
+func (v oneOrAllNames) validateOne(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	judged := resource.ValidateConfigResponse{}
+	v.ConfigValidator.ValidateResource(ctx, req, &judged)
+	for _, d := range judged.Diagnostics {
+		resp.Diagnostics.AddError(d.Summary(), d.Detail()+" Keep one of them; all three are right too, where they name the same virtual machine.")
+	}
+}
+
+// givenName is a name of the VM in the configuration.
+type givenName struct {
+	vsphere.Name
+	at path.Path
+}
+
+func (n givenName) attribute() string { return n.at.String() }
+
+// privateNames is the key of private state that holds the names in the
+// configuration that was applied last, by attribute.
+const privateNames = "names"
+
+func rememberNames(ctx context.Context, to private, config vmNames) diag.Diagnostics {
+	names := map[string]string{}
+	for _, name := range config.given() {
+		names[name.attribute()] = name.String()
+	}
+	encoded, err := json.Marshal(names)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save the Names of the Virtual Machine", err.Error())}
+	}
+	return to.SetKey(ctx, privateNames, encoded)
+}
+
+// recallNames are nil where nothing was applied, as after an import.
+func recallNames(ctx context.Context, from private) map[string]string {
+	var names map[string]string
+	if encoded, _ := from.GetKey(ctx, privateNames); len(encoded) > 0 && json.Unmarshal(encoded, &names) != nil {
+		return nil
+	}
+	return names
+}
+
+// given are the names that are set and known, in a configuration.
+func (m vmNames) given() []givenName {
+	var given []givenName
+	add := func(value types.String, name vsphere.Name, attribute string) {
+		if !value.IsNull() && !value.IsUnknown() {
+			given = append(given, givenName{name, path.Root(attribute)})
+		}
+	}
+	add(m.VMPath, vsphere.Name{Path: m.VMPath.ValueString()}, attributePath)
+	add(m.VMUUID, vsphere.Name{UUID: strings.ToLower(m.VMUUID.ValueString())}, attributeUUID)
+	add(m.VMMoid, vsphere.Name{Moid: m.VMMoid.ValueString()}, attributeMoid)
+	return given
+}
+
+// strays are the given names that are not that VM's, as far as one can tell
+// without asking.
+func (m vmNames) strays(vm *vsphere.VM) []givenName {
+	return slices.DeleteFunc(m.given(), func(n givenName) bool {
+		return n.Path == vm.Path || (n.UUID != "" && strings.EqualFold(n.UUID, vm.UUID)) || (n.Moid != "" && n.Moid == vm.Moid)
+	})
+}
+
+// contradictions says which names are not those of the VM that the first one
+// found.
+func (m vmNames) contradictions(vm *vsphere.VM) diag.Diagnostics {
+	var diags diag.Diagnostics
+	given := m.given()
+	if len(given) < 2 {
+		return nil
+	}
+	for _, stray := range m.strays(vm) {
+		if !stray.at.Equal(given[0].at) {
+			diags.Append(invalid(stray.at, "The virtual machine %s is not the one that %s names, %s. Keep one of vm_path, vm_uuid and vm_moid.",
+				stray, given[0].attribute(), given[0]))
+		}
+	}
+	return diags
+}
+
+// name is the name that is set, and the attribute that holds it; ok is false
+// where it is not known yet.
+func (m vmNames) name() (name vsphere.Name, at path.Path, ok bool) {
+	if given := m.given(); len(given) > 0 {
+		return given[0].Name, given[0].at, true
+	}
+	switch {
+	case m.VMPath.IsUnknown():
+		return vsphere.Name{}, path.Root(attributePath), false
+	case m.VMUUID.IsUnknown():
+		return vsphere.Name{}, path.Root(attributeUUID), false
+	}
+	return vsphere.Name{}, path.Root(attributeMoid), false
 }
 
 // settled says that the configuration names the VM as the state does.
