@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vmware/govmomi/simulator"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -28,8 +33,14 @@ func TestNoSessionIsLeft(t *testing.T) {
 	w.use(vcenter)
 	w.terraform(2, "plan", "-detailed-exitcode")
 	noSession(t, vcenter, "plan")
+	vcenter.ResetCalls()
 	w.terraform(0, "apply", "-auto-approve")
 	noSession(t, vcenter, "apply")
+	// Two processes, one plans and one applies: each looks the VM up and reads
+	// it once, and asks about privileges once; the second reads it back.
+	if calls := vcenter.Calls(); calls["FindByInventoryPath"] != 2 || calls["RetrievePropertiesEx"] != 3 || calls["HasUserPrivilegeOnEntities"] != 2 {
+		t.Errorf("an apply made these calls: %v", calls)
+	}
 	vcenter.ResetCalls()
 	w.terraform(0, "plan", "-detailed-exitcode")
 	noSession(t, vcenter, "a plan without changes")
@@ -44,7 +55,7 @@ func TestNoSessionIsLeft(t *testing.T) {
 	release := vm.HoldTasks("CreateSnapshot_Task")
 	vcenter.Observe("CreateSnapshot_Task", 0, 1, func() { close(reached) })
 	apply := w.start("apply", "-auto-approve")
-	<-reached
+	apply.until(reached)
 	apply.interrupt()
 	release()
 	if got := apply.wait(); got != 1 {
@@ -60,6 +71,95 @@ func TestNoSessionIsLeft(t *testing.T) {
 	}
 }
 
+// A create that is interrupted is not lost: the resource is in state, the
+// next apply goes on in place, and what was there before is restored at the end.
+func TestInterruptedCreateGoesOn(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	w := newWorkspace(t, "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  on_destroy = \"restore\"\n}\n")
+	w.use(vcenter)
+	reached := make(chan struct{})
+	release := vm.HoldTasks("ReconfigVM_Task")
+	vcenter.Observe("ReconfigVM_Task", 0, 1, func() { close(reached) })
+	apply := w.start("apply", "-auto-approve")
+	apply.until(reached)
+	apply.interrupt()
+	apply.says("Interrupt received")
+	release()
+	if got := apply.wait(); got != 1 || !strings.Contains(apply.output.String(), "Change Tracking Interrupted") ||
+		strings.Contains(apply.output.String(), "inconsistent result") {
+		t.Errorf("exit status %d:\n%s", got, apply.output.String())
+	}
+	if left := vm.Snapshots(); len(left) > 0 {
+		t.Errorf("snapshots left: %v", left)
+	}
+	noSession(t, vcenter, "an interrupted create")
+	if output := w.terraform(0, "apply", "-auto-approve"); strings.Contains(output, "destroyed, ") || !strings.Contains(output, "0 destroyed") {
+		t.Errorf("apply:\n%s", output)
+	}
+	if got := w.attribute("vma_cbt.web", "initialized"); got != true {
+		t.Errorf("initialized: %v", got)
+	}
+	w.terraform(0, "destroy", "-auto-approve")
+	if enabled, _ := vm.Tracking(); enabled {
+		t.Error("tracking was off before, and is on now")
+	}
+}
+
+// A process that is killed between making and removing its snapshot leaves it;
+// the next run knows it by name and mark, removes it first, and nothing else.
+func TestKilledBetweenCreateAndRemove(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	w := newWorkspace(t, "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  allow_existing_snapshots = true\n}\n")
+	w.use(vcenter)
+	reached := make(chan struct{})
+	hang := vcenter.Hang("RemoveSnapshot_Task", 0, 0)
+	vcenter.Observe("RemoveSnapshot_Task", 0, 1, func() { close(reached) })
+	apply := w.startGroup("apply", "-auto-approve")
+	apply.until(reached)
+	apply.signalGroup(syscall.SIGKILL)
+	apply.wait()
+	hang.Release()
+	left := vm.Snapshots()
+	if len(left) != 1 || !strings.HasPrefix(left[0], "vma-cbt-init-") {
+		t.Fatalf("snapshots after the kill: %v", left)
+	}
+	others := []string{left[0], "mine"} // by name alone, and by mark alone, they are somebody else's
+	for i, description := range []string{"", "[terraform-provider-vma:cbt-init]"} {
+		if err := vm.AddSnapshot(others[i], description); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if output := w.terraform(0, "apply", "-auto-approve"); !strings.Contains(output, "1 added") {
+		t.Errorf("apply:\n%s", output)
+	}
+	if got := vm.Snapshots(); !slices.Equal(got, others) {
+		t.Errorf("snapshots now: %v, want %v", got, others)
+	}
+	w.terraform(0, "plan", "-detailed-exitcode")
+}
+
+// Disks that were not merged are somebody's to look after: a plan that has work
+// to do says so, and the apply too.
+func TestConsolidationNeededIsAWarning(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	vm.SetConsolidationNeeded(true)
+	w := newWorkspace(t, "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n}\n")
+	w.use(vcenter)
+	warned := func(args ...string) {
+		t.Helper()
+		if output := w.terraform(0, args...); !strings.Contains(output, "Warning: Consolidation Needed") {
+			t.Errorf("%s:\n%s", args[0], output)
+		}
+	}
+	warned("plan")
+	vm.SetConsolidationNeeded(false)
+	vcenter.Observe("RemoveSnapshot_Task", 0, 1, func() { vm.SetConsolidationNeeded(true) }) // as where the merge fails
+	warned("apply", "-auto-approve")
+}
+
 // Snapshots of other tools move change IDs and files: no drift.
 func TestForeignSnapshotsAreNoDrift(t *testing.T) {
 	t.Parallel()
@@ -70,12 +170,8 @@ func TestForeignSnapshotsAreNoDrift(t *testing.T) {
 	look := func(when string) {
 		t.Helper()
 		w.terraform(0, "plan", "-detailed-exitcode")
-		// Terraform 1.11 compares numbers in state by how they were decoded, so
-		// its exit status says 2 here for every provider that has a number.
-		output, err := w.command("plan", "-refresh-only", "-detailed-exitcode", "-no-color").CombinedOutput()
-		if !strings.Contains(string(output), "No changes.") || (err != nil && !w.is111()) {
-			t.Errorf("%s: %v\n%s", when, err, output)
-		}
+		w.terraform(0, "plan", "-refresh-only", "-detailed-exitcode")
+		noSession(t, vcenter, "plans "+when)
 	}
 	look("after the apply")
 	if err := errors.Join(vm.AddSnapshot("nightly", ""), vm.AddSnapshot("nightly", "")); err != nil {
@@ -123,7 +219,7 @@ func TestInterruptedReplication(t *testing.T) {
 	copying := make(chan struct{})
 	vcenter.Observe("CreateSnapshot_Task", 1, 1, func() { close(copying) }) // the first one initialises tracking
 	apply := w.start("apply", "-auto-approve")
-	<-copying
+	apply.until(copying)
 	waitFor(t, pause+".waiting")
 	apply.interrupt()
 	if got := apply.wait(); got != 1 {
@@ -144,6 +240,78 @@ func TestInterruptedReplication(t *testing.T) {
 	if got := w.attribute("vma_replication.web", "status"); got != "replicated" {
 		t.Errorf("status %v", got)
 	}
+	w.terraform(0, "plan", "-detailed-exitcode")
+}
+
+// What migratekit would trip over is said by the plan, as far as one can know.
+func TestMissingNbdkitIsAWarning(t *testing.T) {
+	t.Parallel()
+	vcenter, _ := startVCenter(t)
+	w, steer := replicated(t, vcenter, "")
+	for path, missing := range map[string]bool{t.TempDir(): true, steer: false} { // the stand-in brings one
+		w.env["PATH"] = path
+		if output := w.terraform(0, "plan"); strings.Contains(output, "Missing nbdkit") != missing {
+			t.Errorf("a plan with PATH=%s:\n%s", path, output)
+		}
+	}
+}
+
+// Twenty cycles at once end well together, each with a log and change IDs of its
+// own. The provider is built with the race detector, and a race ends it.
+func TestReplicationsTogether(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	vcenter, _ := startVCenter(t)
+	exports := map[string]nbdtest.Export{}
+	for i := range n {
+		if _, err := vcenter.AddVM(vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/many/vm%d", i)}); err != nil {
+			t.Fatal(err)
+		}
+		exports[fmt.Sprintf("vm%d", i)] = nbdtest.Export{Size: 1 << 30}
+	}
+	server, err := nbdtest.Start(nbdtest.Newstyle, exports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	w, steer := replicated(t, vcenter, "")
+	w.provider(t, buildProvider(t, "-race"))
+	w.env["GORACE"] = "halt_on_error=1"
+	configure := func(run int) {
+		w.write(filepath.Join(w.dir, "main.tf"), fmt.Sprintf(`
+terraform {
+  required_providers {
+    vma = { source = "vma-project/vma" }
+  }
+}
+resource "vma_replication" "all" {
+  count    = %d
+  vm_path  = "/DC0/vm/many/vm${count.index}"
+  nbd      = { exports = { "2000" = "%s${count.index}" } }
+  triggers = { run = "%d" }
+}
+`, n, server.URI("vm"), run))
+	}
+	configure(1)
+	w.terraform(0, "apply", "-auto-approve", "-parallelism=20")
+	configure(2)
+	w.terraform(0, "apply", "-auto-approve", "-parallelism=20")
+	ids, logs := map[any]bool{}, map[any]bool{}
+	for _, resource := range w.resources() {
+		cycle, _ := resource.Values["last_cycle"].(map[string]any)
+		changeIDs, _ := resource.Values["change_ids"].(map[string]any)
+		if resource.Values["status"] != "replicated" || cycle["kind"] != "incremental" {
+			t.Errorf("%s: %v, %v", resource.Address, resource.Values["status"], cycle)
+		}
+		ids[changeIDs["2000"]], logs[cycle["log_file"]] = true, true
+	}
+	if len(ids) != n || len(logs) != n {
+		t.Errorf("%d change IDs and %d logs for %d replications", len(ids), len(logs), n)
+	}
+	if runs, err := migratekittest.Invocations(filepath.Join(steer, "runs")); err != nil || len(runs) != 2*n {
+		t.Errorf("%d runs of migratekit, %v", len(runs), err)
+	}
+	noSession(t, vcenter, "twenty replications")
 	w.terraform(0, "plan", "-detailed-exitcode")
 }
 
@@ -252,7 +420,7 @@ output "enabled" { value = data.vma_cbt_status.vm.enabled }
 	}
 }
 
-// Every example of a resource or data source is planned.
+// Every example is planned, and a query run.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 	vcenter, vm := startVCenter(t)
@@ -262,8 +430,8 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	files, err := filepath.Glob("examples/*/*/*.tf")
-	if err != nil || len(files) < 4 {
+	files, err := filepath.Glob("examples/*/*/*.*")
+	if err != nil || len(files) < 8 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	for _, file := range files {
@@ -272,16 +440,45 @@ func TestExamples(t *testing.T) {
 		}
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
 			w, _ := replicated(t, vcenter, "")
 			maps.Copy(w.env, map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p"})
-			w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n"+
-				strings.ReplaceAll(string(content), "vm-1042", vm.Moid()))
+			if strings.HasPrefix(file, "examples/actions") || strings.HasPrefix(file, "examples/list-resources") {
+				w.needs("1.14.0")
+			}
+			terraform := "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n"
+			w.write(filepath.Join(w.dir, "main.tf"), terraform)
+			w.write(filepath.Join(w.dir, filepath.Base(file)), strings.ReplaceAll(read(t, file), "vm-1042", vm.Moid()))
 			w.terraform(0, "validate")
+			if strings.HasSuffix(file, ".tfquery.hcl") {
+				w.write(filepath.Join(w.dir, "main.tf"), terraform+"provider \"vma\" {}\n")
+				w.terraform(0, "query")
+				return
+			}
 			w.terraform(0, "plan")
 		})
+	}
+}
+
+// What the guides show is valid, block by block.
+func TestGuides(t *testing.T) {
+	t.Parallel()
+	guides, err := filepath.Glob("templates/guides/*.md")
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("%v, %v", guides, err)
+	}
+	fence := regexp.MustCompile("(?s)```terraform\n(.*?)```")
+	for _, guide := range guides {
+		for i, block := range fence.FindAllStringSubmatch(read(t, guide), -1) {
+			t.Run(fmt.Sprintf("%s %d", filepath.Base(guide), i+1), func(t *testing.T) {
+				t.Parallel()
+				w := newWorkspace(t, "")
+				w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n")
+				w.write(filepath.Join(w.dir, "guide.tf"), block[1])
+				if strings.Contains(block[1], "vma_cbt.web.") && !strings.Contains(block[1], `resource "vma_cbt" "web"`) {
+					w.write(filepath.Join(w.dir, "before.tf"), "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/prod/web01\"\n}\n")
+				}
+				w.terraform(0, "validate")
+			})
+		}
 	}
 }

@@ -11,8 +11,11 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +32,9 @@ func TestMain(m *testing.M) {
 		os.Exit(migratekittest.Main())
 	}
 	log.SetOutput(io.Discard) // the simulator's own chatter
+	// A terminal's signals are at their defaults for what is started here, also
+	// where the tests run under nohup.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(buildAndRun(m))
 }
 
@@ -40,13 +46,29 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binaries = dir
-	build := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, "terraform-provider-vma"), ".")
-	build.Stderr = os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the provider:", err)
+	if err := build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
+}
+
+func build(directory string, flags ...string) error {
+	args := append([]string{"build", "-o", filepath.Join(directory, "terraform-provider-vma")}, flags...)
+	if output, err := exec.CommandContext(context.Background(), "go", append(args, ".")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build the provider: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// buildProvider builds the provider in another way, and gives its directory.
+func buildProvider(t *testing.T, flags ...string) string {
+	t.Helper()
+	directory := t.TempDir()
+	if err := build(directory, flags...); err != nil {
+		t.Fatal(err)
+	}
+	return directory
 }
 
 // workspace is a directory with a configuration, and the environment of one
@@ -60,11 +82,17 @@ type workspace struct {
 func newWorkspace(t *testing.T, configuration string) *workspace {
 	t.Helper()
 	w := &workspace{t: t, dir: t.TempDir(), env: map[string]string{"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}}
-	rc := filepath.Join(t.TempDir(), "terraformrc")
-	w.env["TF_CLI_CONFIG_FILE"] = rc
-	w.write(rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", binaries))
+	w.provider(t, binaries)
 	w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\nprovider \"vma\" {}\n"+configuration)
 	return w
+}
+
+// provider makes the workspace use the provider that is in a directory.
+func (w *workspace) provider(t *testing.T, directory string) {
+	t.Helper()
+	rc := filepath.Join(t.TempDir(), "terraformrc")
+	w.env["TF_CLI_CONFIG_FILE"] = rc
+	w.write(rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", directory))
 }
 
 func (w *workspace) write(path, content string) {
@@ -116,17 +144,20 @@ func exitStatus(err error) int {
 	return -1
 }
 
-// attribute reads an attribute of a resource out of the state.
-func (w *workspace) attribute(address, name string) any {
+// stateResource is a resource as "terraform show -json" has it.
+type stateResource struct {
+	Address string         `json:"address"`
+	Tainted bool           `json:"tainted"`
+	Values  map[string]any `json:"values"`
+}
+
+// resources are those in state.
+func (w *workspace) resources() []stateResource {
 	w.t.Helper()
 	var state struct {
 		Values struct {
 			Root struct {
-				Resources []struct {
-					Address string         `json:"address"`
-					Tainted bool           `json:"tainted"`
-					Values  map[string]any `json:"values"`
-				} `json:"resources"`
+				Resources []stateResource `json:"resources"`
 			} `json:"root_module"`
 		} `json:"values"`
 	}
@@ -137,7 +168,13 @@ func (w *workspace) attribute(address, name string) any {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	for _, resource := range state.Values.Root.Resources {
+	return state.Values.Root.Resources
+}
+
+// attribute reads an attribute of a resource out of the state.
+func (w *workspace) attribute(address, name string) any {
+	w.t.Helper()
+	for _, resource := range w.resources() {
 		if resource.Address == address {
 			if resource.Tainted {
 				w.t.Errorf("%s is tainted", address)
@@ -170,26 +207,57 @@ func noSession(t *testing.T, vcenter *vspheretest.VCenter, after string) {
 	}
 }
 
-// is111 says whether the CLI is Terraform 1.11.
-func (w *workspace) is111() bool {
-	output, err := w.command("version").Output()
-	return err == nil && strings.HasPrefix(string(output), "Terraform v1.11.")
-}
-
 // running is a terraform under way.
 type running struct {
 	t      *testing.T
 	cmd    *exec.Cmd
-	output bytes.Buffer
+	output *output
+	ended  chan struct{}
+	err    error
+}
+
+// output is what a command prints, to be read while it runs.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 func (w *workspace) start(args ...string) *running {
 	w.t.Helper()
-	r := &running{t: w.t, cmd: w.command(append(args, "-no-color")...)}
-	r.cmd.Stdout, r.cmd.Stderr = &r.output, &r.output
+	return w.begin(nil, args...)
+}
+
+// startGroup starts a terraform in a process group of its own, as a shell does.
+func (w *workspace) startGroup(args ...string) *running {
+	w.t.Helper()
+	return w.begin(&syscall.SysProcAttr{Setpgid: true}, args...)
+}
+
+func (w *workspace) begin(attr *syscall.SysProcAttr, args ...string) *running {
+	w.t.Helper()
+	r := &running{t: w.t, cmd: w.command(append(args, "-no-color")...), output: &output{}, ended: make(chan struct{})}
+	r.cmd.SysProcAttr = attr
+	r.cmd.Stdout, r.cmd.Stderr = r.output, r.output
+	r.cmd.WaitDelay = 10 * time.Second // a provider may hold the output of a terraform that was killed
 	if err := r.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
+	go func() {
+		defer close(r.ended)
+		r.err = r.cmd.Wait()
+	}()
 	return r
 }
 
@@ -200,7 +268,44 @@ func (r *running) interrupt() {
 	}
 }
 
-func (r *running) wait() int { return exitStatus(r.cmd.Wait()) }
+// signalGroup signals terraform and its providers at once.
+func (r *running) signalGroup(signal syscall.Signal) {
+	r.t.Helper()
+	if err := syscall.Kill(-r.cmd.Process.Pid, signal); err != nil {
+		r.t.Error(err)
+	}
+}
+
+// until waits for something that happens while it runs.
+func (r *running) until(happened <-chan struct{}) {
+	r.t.Helper()
+	select {
+	case <-happened:
+	case <-r.ended:
+		r.t.Fatalf("it ended before:\n%s", r.output.String())
+	}
+}
+
+// says waits until it has printed a text.
+func (r *running) says(text string) {
+	r.t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !strings.Contains(r.output.String(), text) {
+		select {
+		case <-r.ended:
+			if !strings.Contains(r.output.String(), text) {
+				r.t.Fatalf("it ended without %q:\n%s", text, r.output.String())
+			}
+		case <-ticker.C:
+		}
+	}
+}
+
+func (r *running) wait() int {
+	<-r.ended
+	return exitStatus(r.err)
+}
 
 // replicated is a workspace with one replication, and a migratekit that steers
 // by files in a directory.
