@@ -1,0 +1,18 @@
+# Once, by hand: terraform apply -invoke=action.vma_cbt_reset.web
+action "vma_cbt_reset" "web" {
+  config {
+    vm_path = "/DC0/vm/prod/web01"
+  }
+}
+
+# Or when something else changes.
+resource "terraform_data" "restored" {
+  input = "2026-11-20"
+
+  lifecycle {
+    action_trigger {
+      events  = [after_update]
+      actions = [action.vma_cbt_reset.web]
+    }
+  }
+}
