@@ -29,17 +29,25 @@ func (c *Client) watch(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
 	seen func([]types.PropertyChange) bool,
 ) error {
-	answered, pause := time.Now(), firstPause
+	return persist(ctx, func(answered func()) error {
+		return c.watchSession(ctx, ref, properties, seen, answered)
+	})
+}
+
+// persist repeats what vCenter gave no answer to, until it is answered or has
+// not been for a while.
+func persist(ctx context.Context, try func(answered func()) error) error {
+	last, pause := time.Now(), firstPause
 	for {
-		done, err := c.watchSession(ctx, ref, properties, seen, func() { answered, pause = time.Now(), firstPause })
+		err := try(func() { last, pause = time.Now(), firstPause })
 		switch {
-		case done:
+		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return withCause(ctx, err)
 		case errors.Is(err, errCollectorLost):
 			continue
-		case !passing(err) || time.Since(answered) > outage:
+		case !passing(err) || time.Since(last) > outage:
 			return err
 		}
 		select {
@@ -51,7 +59,7 @@ func (c *Client) watch(
 	}
 }
 
-// How long a wait bears that vCenter does not answer, and what lies between two
+// How long is borne that vCenter does not answer, and what lies between two
 // tries.
 const (
 	outage     = 15 * time.Minute
@@ -66,7 +74,7 @@ func passing(err error) bool {
 		certificate *tls.CertificateVerificationError
 		thumbprint  *ThumbprintError
 	)
-	return faultOf(err) == nil && !errors.Is(err, ErrNotFound) &&
+	return faultOf(err) == nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) &&
 		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 
@@ -76,16 +84,16 @@ var errCollectorLost = errors.New("the property collector was lost")
 func (c *Client) watchSession(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
 	seen func([]types.PropertyChange) bool, answered func(),
-) (done bool, err error) {
+) error {
 	vim, err := c.connect(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	created, err := methods.CreatePropertyCollector(ctx, vim, &types.CreatePropertyCollector{
 		This: vim.ServiceContent.PropertyCollector,
 	})
 	if err != nil {
-		return false, withCause(ctx, typed(err))
+		return withCause(ctx, typed(err))
 	}
 	collector := created.Returnval
 	defer destroy(ctx, vim, collector)
@@ -96,7 +104,7 @@ func (c *Client) watchSession(
 			PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: properties}},
 		},
 	}); err != nil {
-		return false, lost(ctx, err, collector)
+		return lost(ctx, err, collector)
 	}
 	wait := types.WaitForUpdatesEx{
 		This:    collector,
@@ -105,7 +113,7 @@ func (c *Client) watchSession(
 	for {
 		res, err := methods.WaitForUpdatesEx(ctx, vim, &wait)
 		if err != nil {
-			return false, lost(ctx, err, collector)
+			return lost(ctx, err, collector)
 		}
 		answered()
 		if res.Returnval == nil { // nothing changed
@@ -115,10 +123,10 @@ func (c *Client) watchSession(
 		for _, filter := range res.Returnval.FilterSet {
 			for _, update := range filter.ObjectSet {
 				if update.Kind == types.ObjectUpdateKindLeave {
-					return false, fmt.Errorf("%s %s: %w", update.Obj.Type, update.Obj.Value, ErrNotFound)
+					return fmt.Errorf("%s %s: %w", update.Obj.Type, update.Obj.Value, ErrNotFound)
 				}
 				if seen(update.ChangeSet) {
-					return true, nil
+					return nil
 				}
 			}
 		}

@@ -67,20 +67,24 @@ func (e *PendingSnapshotError) Error() string { return e.Err.Error() }
 func (e *PendingSnapshotError) Unwrap() error { return e.Err }
 
 // RemoveSnapshot removes one snapshot by its managed object ID, never its
-// children, and waits for it. One that is gone already is no error.
+// children, and waits for it. One that is gone already is no error, so a request
+// that vCenter gave no answer to is made again.
 func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
 	gone := false
-	_, err := c.run(ctx, "remove snapshot "+snapshot, func(vim *vim25.Client) (types.ManagedObjectReference, error) {
-		res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
-			This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
-			RemoveChildren: false,
-			Consolidate:    new(true),
+	err := persist(ctx, func(func()) error {
+		_, err := c.run(ctx, "remove snapshot "+snapshot, func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+			res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
+				This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
+				RemoveChildren: false,
+				Consolidate:    new(true),
+			})
+			if err != nil {
+				gone = errors.Is(typed(err), ErrNotFound)
+				return types.ManagedObjectReference{}, err
+			}
+			return res.Returnval, nil
 		})
-		if err != nil {
-			gone = errors.Is(typed(err), ErrNotFound)
-			return types.ManagedObjectReference{}, err
-		}
-		return res.Returnval, nil
+		return err
 	})
 	if gone {
 		return nil
