@@ -39,6 +39,10 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 		if handledBySnapshot[method.Name] {
 			return instead(method, &trackedSnapshot{VirtualMachineSnapshot: target, vcenter: v}), nil
 		}
+	case *simulator.PropertyCollector:
+		if method.Name == "CreatePropertyCollector" {
+			return instead(method, &collectors{PropertyCollector: target, vcenter: v}), nil
+		}
 	case *simulator.AuthorizationManager:
 		if method.Name == "HasUserPrivilegeOnEntities" {
 			return instead(method, &authorization{AuthorizationManager: target, vcenter: v}), nil

@@ -39,6 +39,7 @@ type VCenter struct {
 	served  chan struct{}
 
 	mu           sync.Mutex
+	ended        chan struct{} // closed when the sessions of now are ended
 	tracked      map[types.ManagedObjectReference]*tracking
 	missing      map[string]bool // privileges that the account has not
 	denied       map[string]bool // methods that fail with NoPermission
@@ -76,6 +77,7 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 		directories: map[string]int{},
 		pageSize:    256 << 20,
 		served:      make(chan struct{}),
+		ended:       make(chan struct{}),
 	}
 	for _, option := range options {
 		option(v)
@@ -272,6 +274,17 @@ func (v *VCenter) DropSessions() {
 	for _, key := range v.sessionKeys() {
 		v.service.Context.Map.SessionManager().TerminateSession(ctx, &types.TerminateSession{SessionId: []string{key}})
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	close(v.ended)
+	v.ended = make(chan struct{})
+}
+
+// sessionsEnd is closed when the sessions of now are ended from outside.
+func (v *VCenter) sessionsEnd() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.ended
 }
 
 func (v *VCenter) sessionKeys() []string {

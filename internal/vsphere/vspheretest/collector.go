@@ -1,0 +1,227 @@
+package vspheretest
+
+import (
+	"encoding/xml"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// collectors makes property collectors of ours.
+type collectors struct {
+	*simulator.PropertyCollector
+	vcenter *VCenter
+}
+
+// CreatePropertyCollector puts a collector of ours into the session.
+func (c *collectors) CreatePropertyCollector(ctx *simulator.Context, _ *types.CreatePropertyCollector) soap.HasFault {
+	made := &collector{vcenter: c.vcenter, changed: make(chan struct{}, 1), cancelled: make(chan struct{})}
+	made.Self.Type = c.Self.Type
+	return &methods.CreatePropertyCollectorBody{Res: &types.CreatePropertyCollectorResponse{
+		Returnval: ctx.Session.Put(made).Reference(),
+	}}
+}
+
+// collector waits for updates as a real vCenter does: it compares what its
+// filters show with what it reported last. The simulator's own adds up events,
+// and locks up where the view that a filter starts from changes meanwhile. A
+// version that is not the last one given out is refused, and so is whoever
+// waits when the session ends.
+type collector struct {
+	simulator.PropertyCollector
+	vcenter   *VCenter
+	changed   chan struct{}
+	cancelled chan struct{}
+	once      sync.Once
+
+	mu       sync.Mutex // held for a whole wait: there is one at a time
+	version  int
+	reported map[types.ManagedObjectReference]objects // by filter
+}
+
+// objects are what a filter showed: a fingerprint of each property.
+type objects map[types.ManagedObjectReference]map[string]string
+
+const (
+	// accumulate is how long vCenter lets changes add up before it answers.
+	accumulate = 20 * time.Millisecond
+	// maxObjectUpdates is how many objects vCenter answers with at a time.
+	maxObjectUpdates = 100
+)
+
+func (c *collector) notice() {
+	select {
+	case c.changed <- struct{}{}:
+	default:
+	}
+}
+
+// PutObject implements simulator.RegisterObject.
+func (c *collector) PutObject(*simulator.Context, mo.Reference) { c.notice() }
+
+// UpdateObject implements simulator.RegisterObject.
+func (c *collector) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {
+	c.notice()
+}
+
+// RemoveObject implements simulator.RegisterObject.
+func (c *collector) RemoveObject(*simulator.Context, types.ManagedObjectReference) { c.notice() }
+
+// CancelWaitForUpdates ends a wait with RequestCanceled.
+func (c *collector) CancelWaitForUpdates(*types.CancelWaitForUpdates) soap.HasFault {
+	c.once.Do(func() { close(c.cancelled) })
+	return &methods.CancelWaitForUpdatesBody{Res: &types.CancelWaitForUpdatesResponse{}}
+}
+
+// DestroyPropertyCollector ends a wait too.
+func (c *collector) DestroyPropertyCollector(ctx *simulator.Context, req *types.DestroyPropertyCollector) soap.HasFault {
+	c.CancelWaitForUpdates(nil)
+	return c.PropertyCollector.DestroyPropertyCollector(ctx, req)
+}
+
+// WaitForUpdatesEx answers once something differs from what was reported.
+func (c *collector) WaitForUpdatesEx(ctx *simulator.Context, req *types.WaitForUpdatesEx) soap.HasFault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ended := c.vcenter.sessionsEnd()
+	switch req.Version {
+	case "":
+		c.reported = map[types.ManagedObjectReference]objects{}
+		ctx.Map.AddHandler(c)
+	case strconv.Itoa(c.version):
+	default:
+		return refuseWait(&types.InvalidCollectorVersion{})
+	}
+	var deadline <-chan time.Time
+	if req.Options != nil && req.Options.MaxWaitSeconds != nil {
+		timer := time.NewTimer(time.Duration(*req.Options.MaxWaitSeconds) * time.Second)
+		defer timer.Stop()
+		deadline = timer.C
+	}
+	for {
+		set := &types.UpdateSet{}
+		if fault := c.compare(ctx, set); fault != nil {
+			return refuseWait(fault)
+		}
+		if len(set.FilterSet) > 0 || req.Version == "" {
+			c.version++
+			set.Version = strconv.Itoa(c.version)
+			return &methods.WaitForUpdatesExBody{Res: &types.WaitForUpdatesExResponse{Returnval: set}}
+		}
+		select {
+		case <-c.changed:
+			time.Sleep(accumulate)
+		case <-deadline:
+			return &methods.WaitForUpdatesExBody{Res: &types.WaitForUpdatesExResponse{}}
+		case <-c.cancelled:
+			return refuseWait(&types.RequestCanceled{})
+		case <-ended:
+			return refuseWait(&types.NotAuthenticated{})
+		}
+	}
+}
+
+func refuseWait(fault types.BaseMethodFault) soap.HasFault {
+	return &methods.WaitForUpdatesExBody{Fault_: simulator.Fault("", fault)}
+}
+
+// compare adds what changed, for as many objects as one answer holds.
+func (c *collector) compare(ctx *simulator.Context, set *types.UpdateSet) types.BaseMethodFault {
+	room := maxObjectUpdates
+	for _, ref := range c.Filter {
+		filter, ok := ctx.Session.Get(ref).(*simulator.PropertyFilter)
+		if !ok {
+			continue
+		}
+		before := c.reported[ref]
+		now, fault := c.show(ctx, filter.Spec)
+		if fault != nil && before == nil {
+			return fault
+		}
+		if before == nil {
+			before = objects{}
+			c.reported[ref] = before
+		}
+		updates := before.become(now, room)
+		if room -= len(updates); room == 0 {
+			set.Truncated = new(true)
+		}
+		if len(updates) > 0 {
+			set.FilterSet = append(set.FilterSet, types.PropertyFilterUpdate{Filter: ref, ObjectSet: updates})
+		}
+	}
+	return nil
+}
+
+// show is what a filter selects now.
+func (c *collector) show(ctx *simulator.Context, spec types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
+	body, ok := c.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}}).(*methods.RetrievePropertiesExBody)
+	switch {
+	case !ok:
+		return nil, &types.RuntimeFault{}
+	case body.Fault_ != nil:
+		fault, _ := body.Fault_.VimFault().(types.BaseMethodFault)
+		return nil, fault
+	case body.Res.Returnval == nil:
+		return nil, nil
+	}
+	return body.Res.Returnval.Objects, nil
+}
+
+// become makes the objects what is shown now, and gives what that changed.
+func (o objects) become(now []types.ObjectContent, room int) []types.ObjectUpdate {
+	var updates []types.ObjectUpdate
+	shown := map[types.ManagedObjectReference]bool{}
+	for _, content := range now {
+		shown[content.Obj] = true
+		if len(updates) == room {
+			continue
+		}
+		update := types.ObjectUpdate{Kind: types.ObjectUpdateKindModify, Obj: content.Obj}
+		before, known := o[content.Obj]
+		if !known {
+			update.Kind = types.ObjectUpdateKindEnter
+		}
+		o[content.Obj] = map[string]string{}
+		for _, property := range content.PropSet {
+			text := fingerprint(property.Val)
+			o[content.Obj][property.Name] = text
+			if text != before[property.Name] {
+				update.ChangeSet = append(update.ChangeSet, types.PropertyChange{
+					Name: property.Name, Op: types.PropertyChangeOpAssign, Val: property.Val,
+				})
+			}
+		}
+		for name := range before {
+			if _, still := o[content.Obj][name]; !still {
+				update.ChangeSet = append(update.ChangeSet, types.PropertyChange{Name: name, Op: types.PropertyChangeOpAssign})
+			}
+		}
+		if !known || len(update.ChangeSet) > 0 {
+			updates = append(updates, update)
+		}
+	}
+	for ref := range o {
+		if !shown[ref] && len(updates) < room {
+			delete(o, ref)
+			updates = append(updates, types.ObjectUpdate{Kind: types.ObjectUpdateKindLeave, Obj: ref})
+		}
+	}
+	return slices.Clip(updates)
+}
+
+func fingerprint(value types.AnyType) string {
+	text, err := xml.Marshal(value)
+	if err != nil {
+		return fmt.Sprintf("%#v", value)
+	}
+	return string(text)
+}
