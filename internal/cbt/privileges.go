@@ -3,8 +3,6 @@ package cbt
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 )
 
 const (
@@ -53,17 +51,17 @@ type need struct{ privileges, blockers []string }
 // that the account has not, which is one call to vCenter where anything is
 // needed at all.
 func (m *Manager) unmet(ctx context.Context, needs map[string]need) map[string][]string {
-	blockers := map[string][]string{}
-	var privileges []string
+	blockers, needed := map[string][]string{}, map[string][]string{}
 	for moid, n := range needs {
 		blockers[moid] = n.blockers
-		privileges = append(privileges, n.privileges...)
+		if len(n.privileges) > 0 {
+			needed[moid] = n.privileges
+		}
 	}
-	if len(privileges) == 0 {
+	if len(needed) == 0 {
 		return blockers
 	}
-	slices.Sort(privileges)
-	missing, err := m.vcenter.MissingPrivileges(ctx, slices.Sorted(maps.Keys(needs)), slices.Compact(privileges))
+	missing, err := m.vcenter.MissingPrivileges(ctx, needed)
 	if err != nil {
 		// A host without vCenter cannot tell. Whoever goes on is told by the
 		// fault that names the privilege.
@@ -71,10 +69,8 @@ func (m *Manager) unmet(ctx context.Context, needs map[string]need) map[string][
 	}
 	for moid, lacks := range missing {
 		for _, privilege := range lacks {
-			if slices.Contains(needs[moid].privileges, privilege) {
-				blockers[moid] = append(blockers[moid],
-					fmt.Sprintf("the account has no privilege %s on it: add the privilege to the account's role", privilege))
-			}
+			blockers[moid] = append(blockers[moid],
+				fmt.Sprintf("the account has no privilege %s on it: add the privilege to the account's role", privilege))
 		}
 	}
 	return blockers

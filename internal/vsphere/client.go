@@ -34,6 +34,12 @@ type Client struct {
 	config Config
 	url    *url.URL
 
+	reads      *gatherer[string, *VM]            // by managed object ID
+	lookups    *gatherer[string, string]         // managed object IDs, by path
+	privileges *gatherer[privilegesOn, []string] // those that are missing
+	paths      *paths
+	tasks      *taskWaits
+
 	mu      sync.Mutex
 	attempt *attempt
 	closed  bool
@@ -65,7 +71,12 @@ func NewClient(config Config) (*Client, error) {
 	if _, err := config.tlsConfig(); err != nil {
 		return nil, err
 	}
-	return &Client{config: config, url: u}, nil
+	c := &Client{config: config, url: u, paths: &paths{moids: map[string]string{}}}
+	c.reads = &gatherer[string, *VM]{client: c, call: c.readVMs}
+	c.lookups = &gatherer[string, string]{client: c, call: c.lookUp}
+	c.privileges = &gatherer[privilegesOn, []string]{client: c, call: c.missingPrivileges}
+	c.tasks = newTaskWaits(c)
+	return c, nil
 }
 
 // Endpoint is the host, or host:port, as migratekit wants it.
@@ -243,6 +254,7 @@ func (c *Client) Close(ctx context.Context) error {
 		return nil
 	}
 	c.stop()
+	c.tasks.close()
 	_, err := methods.Logout(ctx, a.renewer.next, &types.Logout{This: *a.vim.ServiceContent.SessionManager})
 	a.vim.CloseIdleConnections()
 	if err != nil && !isNotAuthenticated(err) {

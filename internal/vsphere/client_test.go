@@ -419,7 +419,7 @@ func TestTypedFaults(t *testing.T) {
 	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &denied) || denied.Privilege != "VirtualMachine.Config.ChangeTracking" {
 		t.Errorf("a missing privilege: %v", err)
 	}
-	missing, err := client.MissingPrivileges(t.Context(), []string{vm.Moid()}, []string{"System.Read", "VirtualMachine.Config.ChangeTracking"})
+	missing, err := client.MissingPrivileges(t.Context(), map[string][]string{vm.Moid(): {"System.Read", "VirtualMachine.Config.ChangeTracking"}})
 	if err != nil || !slices.Equal(missing[vm.Moid()], []string{"VirtualMachine.Config.ChangeTracking"}) {
 		t.Errorf("missing %v, %v", missing, err)
 	}

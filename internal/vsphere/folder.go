@@ -24,11 +24,11 @@ func (e *NotFolderError) Error() string {
 
 // FolderVMs reads every virtual machine and template in a folder or datacenter
 // and below it, sorted by path; "" or "/" stands for all that there are. It
-// costs a lookup, a view, one read for each thousand of them and the end of
-// the view. Those whose configuration cannot be read are named in unreadable.
+// costs a lookup, a view, a page for each five hundred of them and of what is
+// above them, and the end of the view. Those whose configuration cannot be read are named in unreadable.
 // Errors: ErrNotFound, NotFolderError and those of every call.
 func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unreadable []error, err error) {
-	var content []types.ObjectContent
+	shown := newShown()
 	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
 		container, err := findFolder(ctx, vim, folder)
 		if err != nil {
@@ -41,7 +41,7 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 			return err
 		}
 		defer destroyView(ctx, vim, view.Returnval)
-		content, err = retrieveAll(ctx, vim, types.PropertyFilterSpec{
+		return retrieve(ctx, vim, types.PropertyFilterSpec{
 			PropSet: vmPropertySet(),
 			ObjectSet: []types.ObjectSpec{{
 				Obj: view.Returnval, Skip: new(true),
@@ -49,18 +49,20 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 					Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: ancestors(),
 				}},
 			}},
-		})
-		return err
+		}, shown.add)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	machines, above, unreadable, err := decode(content)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, vm := range machines {
-		vms = append(vms, newVM(vm, inventoryPath(vm, above)))
+	said := map[string]bool{} // what is above many VMs is said once
+	for _, vm := range shown.vms() {
+		switch {
+		case vm.err == nil:
+			vms = append(vms, vm.value)
+		case !said[vm.err.Error()]:
+			said[vm.err.Error()] = true
+			unreadable = append(unreadable, vm.err)
+		}
 	}
 	slices.SortFunc(vms, func(a, b *VM) int { return strings.Compare(a.Path, b.Path) })
 	return vms, unreadable, nil
@@ -71,19 +73,16 @@ func findFolder(ctx context.Context, vim *vim25.Client, folder string) (types.Ma
 	if path == "" {
 		return vim.ServiceContent.RootFolder, nil
 	}
-	res, err := methods.FindByInventoryPath(ctx, vim, &types.FindByInventoryPath{
-		This: *vim.ServiceContent.SearchIndex, InventoryPath: path,
-	})
-	if err != nil {
-		return types.ManagedObjectReference{}, err
-	}
+	found, err := findByInventoryPath(ctx, vim, path)
 	switch {
-	case res.Returnval == nil:
+	case err != nil:
+		return types.ManagedObjectReference{}, err
+	case found == nil:
 		return types.ManagedObjectReference{}, fmt.Errorf("folder %q: %w", folder, ErrNotFound)
-	case res.Returnval.Type != "Folder" && res.Returnval.Type != "Datacenter":
-		return types.ManagedObjectReference{}, &NotFolderError{Path: folder, Type: res.Returnval.Type}
+	case found.Type != "Folder" && found.Type != "Datacenter":
+		return types.ManagedObjectReference{}, &NotFolderError{Path: folder, Type: found.Type}
 	}
-	return *res.Returnval, nil
+	return *found, nil
 }
 
 func destroyView(ctx context.Context, vim *vim25.Client, view types.ManagedObjectReference) {

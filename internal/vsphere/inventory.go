@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,25 +59,30 @@ func (e *AmbiguousError) Error() string {
 }
 
 // Find reads the VM of that name. A VM known by its managed object ID costs
-// one call, by anything else two. Errors: ErrNotFound, NotVMError,
-// AmbiguousError and those of every call.
+// its share of a call that reads many, by anything else a lookup too. Errors:
+// ErrNotFound, NotVMError, AmbiguousError and those of every call.
 func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
-	if name.Moid != "" {
+	switch {
+	case name.Moid != "":
 		return c.VM(ctx, name.Moid)
+	case name.Path != "":
+		return c.findByPath(ctx, name.Path)
 	}
-	moids, err := c.lookUp(ctx, name)
+	moids, err := c.findByUUID(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	if len(moids) == 0 {
-		return nil, fmt.Errorf("virtual machine %s: %w", name, ErrNotFound)
-	}
-	vms, err := c.VMs(ctx, moids)
-	if err != nil {
-		return nil, err
+	var vms []*VM
+	for _, moid := range moids {
+		vm, err := c.VM(ctx, moid)
+		if err == nil {
+			vms = append(vms, vm)
+		} else if !errors.Is(err, ErrNotFound) { // else it vanished between the two calls
+			return nil, err
+		}
 	}
 	switch len(vms) {
-	case 0: // it vanished between the two calls
+	case 0:
 		return nil, fmt.Errorf("virtual machine %s: %w", name, ErrNotFound)
 	case 1:
 		return vms[0], nil
@@ -89,29 +95,15 @@ func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
 	return nil, ambiguous
 }
 
-func (c *Client) lookUp(ctx context.Context, name Name) ([]string, error) {
+func (c *Client) findByUUID(ctx context.Context, name Name) ([]string, error) {
 	var moids []string
 	err := c.do(ctx, "look up virtual machine "+name.String(), func(vim *vim25.Client) error {
-		index := *vim.ServiceContent.SearchIndex
-		if name.Path != "" {
-			res, err := methods.FindByInventoryPath(ctx, vim, &types.FindByInventoryPath{
-				This: index, InventoryPath: strings.TrimPrefix(name.Path, "/"),
-			})
-			if err != nil || res.Returnval == nil {
-				return err
-			}
-			if res.Returnval.Type != "VirtualMachine" {
-				return &NotVMError{Path: name.Path, Type: res.Returnval.Type}
-			}
-			moids = []string{res.Returnval.Value}
-			return nil
-		}
 		uuid, byInstance := name.UUID, false
 		if name.InstanceUUID != "" {
 			uuid, byInstance = name.InstanceUUID, true
 		}
 		res, err := methods.FindAllByUuid(ctx, vim, &types.FindAllByUuid{
-			This: index, Uuid: uuid, VmSearch: true, InstanceUuid: &byInstance,
+			This: *vim.ServiceContent.SearchIndex, Uuid: uuid, VmSearch: true, InstanceUuid: &byInstance,
 		})
 		if err != nil {
 			return err
@@ -124,15 +116,13 @@ func (c *Client) lookUp(ctx context.Context, name Name) ([]string, error) {
 	return moids, err
 }
 
-// VM reads one VM by its managed object ID, in one call. Errors: ErrNotFound
-// and those of every call.
+// VM reads one VM by its managed object ID, in a call that it shares with
+// others that are read at that moment. Errors: ErrNotFound and those of every
+// call.
 func (c *Client) VM(ctx context.Context, moid string) (*VM, error) {
-	vms, err := c.VMs(ctx, []string{moid})
-	if err != nil {
-		return nil, err
+	vm, found, err := c.reads.do(ctx, moid)
+	if err == nil && !found {
+		err = fmt.Errorf("virtual machine %s: %w", Name{Moid: moid}, ErrNotFound)
 	}
-	if len(vms) == 0 {
-		return nil, fmt.Errorf("virtual machine %s: %w", Name{Moid: moid}, ErrNotFound)
-	}
-	return vms[0], nil
+	return vm, err
 }

@@ -2,36 +2,76 @@ package vsphere
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// MissingPrivileges tells which of the privileges the account has not on each
-// of the VMs, by managed object ID and in the order that they were given, in
-// one call.
-func (c *Client) MissingPrivileges(ctx context.Context, moids, privileges []string) (map[string][]string, error) {
+// privilegesOn asks about privileges, joined by commas, on a VM.
+type privilegesOn struct{ moid, privileges string }
+
+// MissingPrivileges tells which of the privileges that are needed on VMs, by
+// managed object ID, the account has not, in one call. One that asks about a
+// single VM shares the call with others that ask at that moment.
+func (c *Client) MissingPrivileges(ctx context.Context, needed map[string][]string) (map[string][]string, error) {
+	questions := make([]privilegesOn, 0, len(needed))
+	for moid, privileges := range needed {
+		questions = append(questions, privilegesOn{moid, strings.Join(privileges, ",")})
+	}
 	missing := map[string][]string{}
+	if len(questions) == 1 {
+		lacks, _, err := c.privileges.do(ctx, questions[0])
+		missing[questions[0].moid] = lacks
+		return missing, err
+	}
+	answers, err := c.missingPrivileges(ctx, questions)
+	for question, a := range answers {
+		missing[question.moid] = a.value
+	}
+	return missing, err
+}
+
+func (c *Client) missingPrivileges(ctx context.Context, questions []privilegesOn) (map[privilegesOn]answer[[]string], error) {
+	req := &types.HasUserPrivilegeOnEntities{}
+	for _, q := range questions {
+		req.PrivId = append(req.PrivId, strings.Split(q.privileges, ",")...)
+		if vm := vmRef(q.moid); !slices.Contains(req.Entities, vm) {
+			req.Entities = append(req.Entities, vm)
+		}
+	}
+	slices.Sort(req.PrivId)
+	req.PrivId = slices.Compact(req.PrivId)
+	granted := map[string][]string{}
 	err := c.do(ctx, "check privileges", func(vim *vim25.Client) error {
-		req := &types.HasUserPrivilegeOnEntities{
-			This: *vim.ServiceContent.AuthorizationManager, UserName: c.userName(), PrivId: privileges,
-		}
-		for _, moid := range moids {
-			req.Entities = append(req.Entities, vmRef(moid))
-		}
+		req.This, req.UserName = *vim.ServiceContent.AuthorizationManager, c.userName()
 		res, err := methods.HasUserPrivilegeOnEntities(ctx, vim, req)
 		if err != nil {
 			return err
 		}
 		for _, entity := range res.Returnval {
 			for _, privilege := range entity.PrivAvailability {
-				if !privilege.IsGranted {
-					missing[entity.Entity.Value] = append(missing[entity.Entity.Value], privilege.PrivId)
+				if privilege.IsGranted {
+					granted[entity.Entity.Value] = append(granted[entity.Entity.Value], privilege.PrivId)
 				}
 			}
 		}
 		return nil
 	})
-	return missing, err
+	if err != nil {
+		return nil, err
+	}
+	answers := map[privilegesOn]answer[[]string]{}
+	for _, q := range questions {
+		var missing []string
+		for privilege := range strings.SplitSeq(q.privileges, ",") {
+			if !slices.Contains(granted[q.moid], privilege) {
+				missing = append(missing, privilege)
+			}
+		}
+		answers[q] = answer[[]string]{value: missing}
+	}
+	return answers, nil
 }

@@ -1,6 +1,7 @@
 package vsphere
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,26 +12,26 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// VMs reads VMs by their managed object IDs, in the order of the IDs, with the
-// folders above them for their paths: one call, and one more per page where
-// vCenter answers in pages. Those that are not there are left out.
-func (c *Client) VMs(ctx context.Context, moids []string) ([]*VM, error) {
+// readVMs reads VMs by their managed object IDs, with the folders above them
+// for their paths: one call, and one more per page where vCenter answers in
+// pages. Those that are not there are left out.
+func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer[*VM], error) {
 	spec := types.PropertyFilterSpec{
 		PropSet:                       vmPropertySet(),
 		ReportMissingObjectsInResults: new(true),
 	}
 	for _, moid := range moids {
 		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{
-			Obj:       types.ManagedObjectReference{Type: "VirtualMachine", Value: moid},
+			Obj:       vmRef(moid),
 			Skip:      new(false),
 			SelectSet: ancestors(),
 		})
 	}
-	content, err := c.retrieve(ctx, spec)
-	if err != nil {
-		return nil, err
-	}
-	return assemble(moids, content)
+	shown := newShown()
+	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
+		return retrieve(ctx, vim, spec, shown.add)
+	})
+	return shown.vms(), err
 }
 
 // ancestors walks from a VM up to the root folder.
@@ -56,81 +57,97 @@ func vmPropertySet() []types.PropertySpec {
 	}
 }
 
-func (c *Client) retrieve(ctx context.Context, spec types.PropertyFilterSpec) ([]types.ObjectContent, error) {
-	var content []types.ObjectContent
-	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) (err error) {
-		content, err = retrieveAll(ctx, vim, spec)
-		return err
-	})
-	return content, err
-}
-
 // pageSize is how many objects vCenter answers with at a time.
-const pageSize = 1000
+const pageSize = 500
 
-func retrieveAll(ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec) ([]types.ObjectContent, error) {
+// retrieve hands on what a filter selects, page by page.
+func retrieve(
+	ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec, page func([]types.ObjectContent),
+) error {
 	collector := vim.ServiceContent.PropertyCollector
 	res, err := methods.RetrievePropertiesEx(ctx, vim, &types.RetrievePropertiesEx{
 		This: collector, SpecSet: []types.PropertyFilterSpec{spec}, Options: types.RetrieveOptions{MaxObjects: pageSize},
 	})
 	if err != nil || res.Returnval == nil {
-		return nil, err
+		return err
 	}
-	content := res.Returnval.Objects
+	page(res.Returnval.Objects)
 	for token := res.Returnval.Token; token != ""; {
 		next, err := methods.ContinueRetrievePropertiesEx(ctx, vim, &types.ContinueRetrievePropertiesEx{
 			This: collector, Token: token,
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		content = append(content, next.Returnval.Objects...)
+		page(next.Returnval.Objects)
 		token = next.Returnval.Token
 	}
-	return content, nil
+	return nil
 }
 
-// assemble makes VMs of what was retrieved, in the order of the IDs.
-func assemble(moids []string, content []types.ObjectContent) ([]*VM, error) {
-	machines, above, unreadable, err := decode(content)
-	if err == nil && len(unreadable) > 0 {
-		err = unreadable[0]
+// shown is what was retrieved: VMs, everything above them, and why others
+// cannot be read.
+type shown struct {
+	machines   map[string]*VM
+	parents    map[string]*types.ManagedObjectReference // of the VMs
+	above      map[types.ManagedObjectReference]mo.ManagedEntity
+	unreadable map[types.ManagedObjectReference]error
+}
+
+func newShown() *shown {
+	return &shown{
+		machines:   map[string]*VM{},
+		parents:    map[string]*types.ManagedObjectReference{},
+		above:      map[types.ManagedObjectReference]mo.ManagedEntity{},
+		unreadable: map[types.ManagedObjectReference]error{},
 	}
+}
+
+// add takes a page apart.
+func (s *shown) add(page []types.ObjectContent) {
+	for _, content := range page {
+		if err := s.addObject(content); err != nil {
+			s.unreadable[content.Obj] = err
+		}
+	}
+}
+
+func (s *shown) addObject(content types.ObjectContent) error {
+	if err := legible(content); err != nil {
+		return err
+	}
+	content.MissingSet = nil
+	object, err := mo.ObjectContentToType(content)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("read %s: %w", content.Obj.Value, typed(err))
 	}
-	var vms []*VM
-	for _, moid := range moids {
-		if vm := machines[moid]; vm != nil {
-			vms = append(vms, newVM(vm, inventoryPath(vm, above)))
-		}
+	if vm, ok := object.(mo.VirtualMachine); ok {
+		s.machines[vm.Self.Value] = newVM(&vm)
+		s.parents[vm.Self.Value] = cmp.Or(vm.Parent, vm.ParentVApp)
+	} else if entity, ok := object.(mo.IsManagedEntity); ok {
+		s.above[content.Obj] = entity.GetManagedEntity()
 	}
-	return vms, nil
+	return nil
 }
 
-// decode takes apart what was retrieved: VMs by their managed object IDs,
-// everything above them, and why others cannot be read.
-func decode(content []types.ObjectContent) (
-	machines map[string]*mo.VirtualMachine, above map[types.ManagedObjectReference]mo.ManagedEntity, unreadable []error, err error,
-) {
-	machines, above = map[string]*mo.VirtualMachine{}, map[types.ManagedObjectReference]mo.ManagedEntity{}
-	for i := range content {
-		if err := legible(content[i]); err != nil {
-			unreadable = append(unreadable, err)
-			continue
-		}
-		content[i].MissingSet = nil
-		object, err := mo.ObjectContentToType(content[i])
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("read %s: %w", content[i].Obj.Value, typed(err))
-		}
-		if vm, ok := object.(mo.VirtualMachine); ok {
-			machines[vm.Self.Value] = &vm
-		} else if entity, ok := object.(mo.IsManagedEntity); ok {
-			above[content[i].Obj] = entity.GetManagedEntity()
+// vms are the VMs by their managed object IDs, or why they cannot be read. To
+// be called when all pages are there: what is above a VM may come after it.
+func (s *shown) vms() map[string]answer[*VM] {
+	vms := map[string]answer[*VM]{}
+	for ref, err := range s.unreadable {
+		if ref.Type == "VirtualMachine" {
+			vms[ref.Value] = answer[*VM]{err: err}
 		}
 	}
-	return machines, above, unreadable, nil
+	for moid, vm := range s.machines {
+		var err error
+		if vm.Path, err = s.path(moid); err != nil {
+			vms[moid] = answer[*VM]{err: err}
+		} else {
+			vms[moid] = answer[*VM]{value: vm}
+		}
+	}
+	return vms
 }
 
 // legible says which property could not be read, and why: without its
@@ -153,23 +170,23 @@ func legible(content types.ObjectContent) error {
 	return fmt.Errorf("read %s: vCenter has no configuration to show, the virtual machine is not accessible", content.Obj.Value)
 }
 
-// inventoryPath joins the names from below the root folder down to the VM.
-func inventoryPath(vm *mo.VirtualMachine, above map[types.ManagedObjectReference]mo.ManagedEntity) string {
-	names := []string{vm.Name}
-	parent := vm.Parent
-	if parent == nil {
-		parent = vm.ParentVApp
-	}
-	for range len(above) {
+// path joins the names from below the root folder down to the VM.
+func (s *shown) path(moid string) (string, error) {
+	names := []string{s.machines[moid].Name}
+	parent := s.parents[moid]
+	for range len(s.above) + 1 {
 		if parent == nil {
 			break
 		}
-		entity, ok := above[*parent]
+		if err := s.unreadable[*parent]; err != nil {
+			return "", err
+		}
+		entity, ok := s.above[*parent]
 		if !ok || entity.Parent == nil { // the root folder has a name and no parent
 			break
 		}
 		names = append([]string{entity.Name}, names...)
 		parent = entity.Parent
 	}
-	return "/" + strings.Join(names, "/")
+	return "/" + strings.Join(names, "/"), nil
 }

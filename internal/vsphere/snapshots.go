@@ -2,8 +2,8 @@ package vsphere
 
 import (
 	"context"
-	"fmt"
 
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -12,16 +12,23 @@ import (
 // of its moment, in one call. Errors: ErrNotFound where it is gone.
 func (c *Client) SnapshotDisks(ctx context.Context, snapshot string) ([]Disk, error) {
 	ref := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
-	content, err := c.retrieve(ctx, types.PropertyFilterSpec{
+	var found mo.VirtualMachineSnapshot
+	spec := types.PropertyFilterSpec{
 		PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: []string{"config.hardware.device"}}},
 		ObjectSet: []types.ObjectSpec{{Obj: ref}},
+	}
+	err := c.do(ctx, "read snapshot "+snapshot, func(vim *vim25.Client) error {
+		var content []types.ObjectContent
+		if err := retrieve(ctx, vim, spec, func(page []types.ObjectContent) { content = page }); err != nil {
+			return err
+		}
+		if len(content) == 0 {
+			return ErrNotFound
+		}
+		return mo.LoadObjectContent(content, &found)
 	})
 	if err != nil {
 		return nil, err
-	}
-	var found mo.VirtualMachineSnapshot
-	if err := mo.LoadObjectContent(content, &found); err != nil || len(content) == 0 {
-		return nil, fmt.Errorf("snapshot %s: %w", snapshot, ErrNotFound)
 	}
 	return newDisks(found.Config.Hardware.Device), nil
 }

@@ -7,21 +7,14 @@ import (
 	"strings"
 
 	"github.com/vmware/govmomi/task"
+	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/types"
 )
 
 // waitTask waits until a task has ended and gives its result. A task outlives
 // the session that started it, so a lost session does not end the wait.
 func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference) (types.AnyType, error) {
-	var info types.TaskInfo
-	err := c.watch(ctx, ref, []string{"info"}, func(changes []types.PropertyChange) bool {
-		for _, change := range changes {
-			if value, ok := change.Val.(types.TaskInfo); ok {
-				info = value
-			}
-		}
-		return info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError
-	})
+	info, err := c.tasks.wait(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("wait for task %s: %w", ref.Value, err)
 	}
@@ -50,7 +43,8 @@ func (e *taskError) Unwrap() error { return e.err }
 // SnapshotTasks are the managed object IDs of the tasks that are making a
 // snapshot of a VM now, whoever started them; one call.
 func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, error) {
-	content, err := c.retrieve(ctx, types.PropertyFilterSpec{
+	var running []string
+	spec := types.PropertyFilterSpec{
 		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
 		ObjectSet: []types.ObjectSpec{{
 			Obj:  vmRef(moid),
@@ -59,21 +53,23 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 				Type: "VirtualMachine", Path: "recentTask", Skip: new(false),
 			}},
 		}},
+	}
+	err := c.do(ctx, "read tasks", func(vim *vim25.Client) error {
+		return retrieve(ctx, vim, spec, func(page []types.ObjectContent) {
+			for _, object := range page {
+				for _, property := range object.PropSet {
+					if info, ok := property.Val.(types.TaskInfo); ok && makesSnapshot(info) {
+						running = append(running, object.Obj.Value)
+					}
+				}
+			}
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	var running []string
-	for _, object := range content {
-		for _, property := range object.PropSet {
-			info, ok := property.Val.(types.TaskInfo)
-			if !ok || !strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") {
-				continue
-			}
-			if info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning {
-				running = append(running, object.Obj.Value)
-			}
-		}
-	}
-	return running, nil
+	return running, err
+}
+
+// makesSnapshot says that a task is making a snapshot now.
+func makesSnapshot(info types.TaskInfo) bool {
+	return strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") &&
+		(info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning)
 }

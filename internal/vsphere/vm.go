@@ -126,11 +126,11 @@ var vmProperties = []string{
 	"snapshot",
 }
 
-func newVM(from *mo.VirtualMachine, path string) *VM {
+// newVM reads all of a VM but its path.
+func newVM(from *mo.VirtualMachine) *VM {
 	vm := &VM{
 		Moid:                    from.Self.Value,
 		Name:                    from.Name,
-		Path:                    path,
 		PowerState:              string(from.Runtime.PowerState),
 		FaultTolerant:           isFaultTolerant(from.Runtime.FaultToleranceState),
 		ChangeTrackingSupported: from.Capability.ChangeTrackingSupported,

@@ -1,0 +1,135 @@
+package vsphere
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// paths are the managed object IDs of VMs by their inventory paths, as folders
+// that were listed once showed them. They may be out of date: whoever takes one
+// looks whether the VM still has that path.
+type paths struct {
+	mu    sync.Mutex
+	moids map[string]string
+}
+
+func (p *paths) get(path string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.moids[path]
+}
+
+func (p *paths) put(moids map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.Copy(p.moids, moids)
+}
+
+func (c *Client) findByPath(ctx context.Context, path string) (*VM, error) {
+	if moid := c.paths.get(path); moid != "" {
+		if vm, found, err := c.reads.do(ctx, moid); err != nil || found && vm.Path == path {
+			return vm, err
+		}
+	}
+	moid, found, err := c.lookups.do(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		vm, found, err := c.reads.do(ctx, moid)
+		if err != nil || found {
+			return vm, err
+		}
+	}
+	return nil, fmt.Errorf("virtual machine %s: %w", Name{Path: path}, ErrNotFound)
+}
+
+// lookUp finds the managed object IDs of VMs by their paths: those in one
+// folder by a listing of the folder, a single one by a lookup.
+func (c *Client) lookUp(ctx context.Context, wanted []string) (map[string]answer[string], error) {
+	inFolder := map[string][]string{}
+	for _, p := range wanted {
+		folder := path.Dir(p)
+		inFolder[folder] = append(inFolder[folder], p)
+	}
+	answers := map[string]answer[string]{}
+	err := c.do(ctx, "look up virtual machines", func(vim *vim25.Client) error {
+		for folder, in := range inFolder {
+			listed := map[string]string{}
+			if len(in) > 1 {
+				var err error
+				if listed, err = list(ctx, vim, folder); err != nil {
+					return err
+				}
+				c.paths.put(listed)
+			}
+			for _, p := range in {
+				if moid, ok := listed[p]; ok {
+					answers[p] = answer[string]{value: moid}
+				} else if err := lookUpOne(ctx, vim, p, answers); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	return answers, err
+}
+
+// list gives the VMs in a folder by their paths, none where it is no folder.
+func list(ctx context.Context, vim *vim25.Client, folder string) (map[string]string, error) {
+	found, err := findByInventoryPath(ctx, vim, folder)
+	if err != nil || found == nil || found.Type != "Folder" {
+		return nil, err
+	}
+	listed := map[string]string{}
+	err = retrieve(ctx, vim, types.PropertyFilterSpec{
+		PropSet: []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"name"}}},
+		ObjectSet: []types.ObjectSpec{{
+			Obj: *found, Skip: new(true),
+			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: "Folder", Path: "childEntity", Skip: new(false)}},
+		}},
+	}, func(page []types.ObjectContent) {
+		for _, object := range page {
+			for _, property := range object.PropSet {
+				if name, ok := property.Val.(string); ok {
+					listed[strings.TrimSuffix(folder, "/")+"/"+name] = object.Obj.Value
+				}
+			}
+		}
+	})
+	return listed, err
+}
+
+func lookUpOne(ctx context.Context, vim *vim25.Client, path string, answers map[string]answer[string]) error {
+	found, err := findByInventoryPath(ctx, vim, path)
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+	case found.Type != "VirtualMachine":
+		answers[path] = answer[string]{err: &NotVMError{Path: path, Type: found.Type}}
+	default:
+		answers[path] = answer[string]{value: found.Value}
+	}
+	return nil
+}
+
+// findByInventoryPath gives nil where there is nothing.
+func findByInventoryPath(ctx context.Context, vim *vim25.Client, path string) (*types.ManagedObjectReference, error) {
+	res, err := methods.FindByInventoryPath(ctx, vim, &types.FindByInventoryPath{
+		This: *vim.ServiceContent.SearchIndex, InventoryPath: strings.TrimPrefix(path, "/"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res.Returnval, nil
+}
