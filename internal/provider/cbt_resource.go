@@ -108,7 +108,9 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		return
 	}
 	if state != nil && !plan.work(state) {
-		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), state.Disks)...)
+		if !plan.Disks.Equal(state.Disks) {
+			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), state.Disks)...)
+		}
 		if config.settled(state.vmNames) {
 			return
 		}

@@ -110,6 +110,41 @@ func (s *server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyRe
 	return s.protocolServer.ApplyResourceChange(ctx, req)
 }
 
+// PlanResourceChange implements tfprotov6.ResourceServer.
+func (s *server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
+	return s.protocolServer.PlanResourceChange(ctx, req)
+}
+
+// ValidateResourceConfig implements tfprotov6.ResourceServer.
+func (s *server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
+	return s.protocolServer.ValidateResourceConfig(ctx, req)
+}
+
+// UpgradeResourceState implements tfprotov6.ResourceServer.
+func (s *server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
+	return s.protocolServer.UpgradeResourceState(ctx, req)
+}
+
+// ReadDataSource implements tfprotov6.DataSourceServer.
+func (s *server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
+	return s.protocolServer.ReadDataSource(ctx, req)
+}
+
+// ValidateDataResourceConfig implements tfprotov6.DataSourceServer.
+func (s *server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
+	return s.protocolServer.ValidateDataResourceConfig(ctx, req)
+}
+
 // begin counts something as running until done; what begins after a stop is
 // waited for by nobody.
 func (s *server) begin(running *sync.WaitGroup) (done func()) {
@@ -133,6 +168,8 @@ func (s *server) isStopped() bool {
 // when a number of the state file comes back as msgpack has it; from JSON it
 // comes back the same.
 func (s *server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
+	ctx, release := borrow(ctx)
+	defer release()
 	resp, err := s.protocolServer.ReadResource(ctx, req)
 	if err == nil {
 		resp.NewState = asJSON(resp.NewState)
