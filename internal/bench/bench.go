@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bench runs its scenes, and prints a row for each.
+type bench struct {
+	options
+	cli     *cli
+	estate  *estate
+	highest int
+	floors  map[int]floor
+}
+
+// floor is what Terraform alone and a provider that does nothing need for so
+// many resources.
+type floor struct{ data, nothing time.Duration }
+
+func newBench(o options, c *cli, highest int) *bench {
+	return &bench{options: o, cli: c, estate: c.estate, highest: highest, floors: map[int]floor{}}
+}
+
+const added = 20 * time.Millisecond
+
+func (b *bench) run(ctx context.Context) error {
+	if err := b.slow(ctx, b.latency); err != nil {
+		return err
+	}
+	moids, err := b.moids()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("Each plan is the median of %d runs, with %s added to each call; the CPU seconds are Terraform's and its providers'.\n\n", b.runs, b.latency)
+	fmt.Printf("%-34s %5s %6s %7s %8s %8s %9s %9s %8s  %s\n",
+		"what", "VMs", "calls", "per VM", "seconds", "CPU", "× t._data", "× nothing", "peak MB", "calls by method")
+	if err := b.ensured(ctx); err != nil {
+		return err
+	}
+	if err := b.estate.ask(ctx, "track", new(int)); err != nil {
+		return err
+	}
+	for _, n := range b.counts {
+		if err := b.planned(ctx, n, moids); err != nil {
+			return err
+		}
+	}
+	return b.slower(ctx)
+}
+
+func (b *bench) slow(ctx context.Context, latency time.Duration) error {
+	return b.estate.ask(ctx, "latency?of="+latency.String(), new(int64))
+}
+
+// moids writes the managed object IDs where a configuration finds them.
+func (b *bench) moids() (string, error) {
+	file := filepath.Join(b.cli.dir, "moids")
+	return file, os.WriteFile(file, []byte(strings.Join(b.estate.Moids, ",")), 0o600)
+}
+
+// ensured makes tracking work on VMs where it is off, and then on others in the
+// straightforward way.
+func (b *bench) ensured(ctx context.Context) error {
+	if b.ensure == 0 {
+		return nil
+	}
+	dir, err := b.cli.work("ensure", tracked(b.ensure))
+	if err != nil {
+		return err
+	}
+	m, err := b.cli.run(ctx, 1, dir, "apply", "-auto-approve")
+	if err != nil {
+		return err
+	}
+	b.row("ensure vma_cbt, off before", b.ensure, m)
+	return b.straight(ctx, "ensure, straightforward", b.ensure, b.ensure, true)
+}
+
+func (b *bench) straight(ctx context.Context, what string, first, n int, ensure bool) error {
+	var before, after counts
+	if err := b.estate.ask(ctx, "counts", &before); err != nil {
+		return err
+	}
+	begun := time.Now()
+	if err := straightforward(ctx, b.estate, first, n, ensure); err != nil {
+		return err
+	}
+	wall := time.Since(begun)
+	if err := b.estate.ask(ctx, "counts", &after); err != nil {
+		return err
+	}
+	b.row(what, n, measured{wall: wall, calls: after.Calls, sessions: after.Sessions})
+	return nil
+}
+
+func tracked(n int) string {
+	return fmt.Sprintf("resource \"vma_cbt\" \"x\" {\n  count   = %d\n  vm_path = format(\"/DC0/vm/estate/vm%%04d\", count.index)\n}\n", n)
+}
+
+// planned plans, so often that each scene is measured next to its floors.
+func (b *bench) planned(ctx context.Context, n int, moids string) error {
+	scenes := []struct {
+		name, configuration string
+		applied             bool
+	}{
+		{"terraform_data", fmt.Sprintf("resource \"terraform_data\" \"x\" {\n  count = %d\n  input = count.index\n}\n", n), true},
+		{"a provider that does nothing", fmt.Sprintf("resource \"nothing_thing\" \"x\" {\n  count = %d\n  name  = count.index\n}\n", n), true},
+		{"nothing, with vma_cbt's attributes", strings.ReplaceAll(tracked(n), "vma_cbt", "nothing_cbt"), true},
+		{"refresh vma_cbt", tracked(n), true},
+		{"vma_cbt_status by path", fmt.Sprintf("data \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_path = format(\"/DC0/vm/estate/vm%%04d\", count.index)\n}\n", n), false},
+		{"vma_cbt_status by moid", fmt.Sprintf("locals {\n  moids = split(\",\", file(%q))\n}\ndata \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_moid = local.moids[count.index]\n}\n", moids, n), false},
+	}
+	for i, scene := range scenes { // the first two are the floors
+		dir, err := b.cli.work(fmt.Sprintf("plan%d-%d", i, n), scene.configuration)
+		if err != nil {
+			return err
+		}
+		if scene.applied {
+			if _, err := b.cli.run(ctx, 1, dir, "apply", "-auto-approve"); err != nil {
+				return err
+			}
+		}
+		m, err := b.cli.run(ctx, b.runs, dir, "plan")
+		if err != nil {
+			return err
+		}
+		switch i {
+		case 0:
+			b.floors[n] = floor{data: m.wall}
+		case 1:
+			b.floors[n] = floor{data: b.floors[n].data, nothing: m.wall}
+		}
+		b.row(scene.name, n, m)
+	}
+	if n == b.highest {
+		dir, err := b.cli.work("statuses", "data \"vma_cbt_statuses\" \"x\" {}\noutput \"n\" {\n  value = length(data.vma_cbt_statuses.x.vms)\n}\n")
+		if err != nil {
+			return err
+		}
+		m, err := b.cli.run(ctx, b.runs, dir, "plan")
+		if err != nil {
+			return err
+		}
+		b.row("vma_cbt_statuses", n, m)
+		return nil
+	}
+	return b.straight(ctx, "read, straightforward", 0, n, false)
+}
+
+// slower plans with more latency: the plan may grow by as much as its calls.
+func (b *bench) slower(ctx context.Context) error {
+	for _, n := range b.counts {
+		dir := filepath.Join(b.cli.dir, fmt.Sprintf("plan3-%d", n))
+		fast, err := b.cli.run(ctx, b.runs, dir, "plan")
+		if err != nil {
+			return err
+		}
+		if err := b.slow(ctx, b.latency+added); err != nil {
+			return err
+		}
+		m, err := b.cli.run(ctx, b.runs, dir, "plan")
+		if err != nil {
+			return err
+		}
+		b.row("refresh, "+added.String()+" more per call", n, m)
+		fmt.Printf("    grew by %.2f s, its calls by %.2f s\n", (m.wall - fast.wall).Seconds(), (time.Duration(m.total()) * added).Seconds())
+		if err := b.slow(ctx, b.latency); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) row(what string, n int, m measured) {
+	ratio := func(to time.Duration) string {
+		if to == 0 {
+			return "–"
+		}
+		return fmt.Sprintf("%.2f", m.wall.Seconds()/to.Seconds())
+	}
+	memory := "–"
+	if m.memory > 0 {
+		memory = fmt.Sprint(m.memory >> 20)
+	}
+	var methods []string
+	for _, method := range slices.SortedFunc(maps.Keys(m.calls), func(a, c string) int { return m.calls[c] - m.calls[a] }) {
+		methods = append(methods, fmt.Sprintf("%s %d", method, m.calls[method]))
+	}
+	if m.sessions > 0 {
+		methods = append(methods, fmt.Sprintf("SESSIONS LEFT: %d", m.sessions))
+	}
+	fmt.Printf("%-34s %5d %6d %7.2f %8.2f %8.2f %9s %9s %8s  %s\n", what, n, m.total(), float64(m.total())/float64(n),
+		m.wall.Seconds(), m.cpu.Seconds(), ratio(b.floors[n].data), ratio(b.floors[n].nothing), memory, strings.Join(methods, ", "))
+}
