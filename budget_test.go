@@ -1,0 +1,61 @@
+package main_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+// What Terraform's runs may cost vCenter, in calls. The budgets leave room for a
+// machine that is busy, where fewer questions come together; without sharing,
+// each of them is exceeded by far.
+func TestCallsStayWithinTheirBudget(t *testing.T) {
+	t.Parallel()
+	vcenter, err := vspheretest.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = vcenter.Close() })
+	const vms = 100
+	for i := range vms {
+		if _, err := vcenter.AddVM(vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/estate/vm%03d", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const byPath = `
+  count   = 100
+  vm_path = format("/DC0/vm/estate/vm%03d", count.index)
+}
+`
+	for _, run := range []struct {
+		name, configuration string
+		args                []string
+		budget              int
+	}{
+		// Three writes, three tasks that are waited for, and a share of reads.
+		{"ensure", `resource "vma_cbt" "x" {` + byPath, []string{"apply", "-auto-approve"}, 9 * vms},
+		{"refresh", `resource "vma_cbt" "x" {` + byPath, []string{"plan", "-detailed-exitcode"}, vms / 2},
+		{"by path", `data "vma_cbt_status" "x" {` + byPath, []string{"plan"}, vms * 2 / 3},
+		{"estate", `data "vma_cbt_statuses" "x" {}`, []string{"plan"}, 10},
+	} {
+		w := newWorkspace(t, run.configuration)
+		w.use(vcenter)
+		if run.name == "refresh" {
+			w.terraform(0, "apply", "-auto-approve")
+		}
+		vcenter.ResetCalls()
+		w.terraform(0, run.args...)
+		total := 0
+		for _, n := range vcenter.Calls() {
+			total += n
+		}
+		t.Logf("%s: %d calls", run.name, total)
+		if total > run.budget {
+			t.Errorf("%s: %d calls, and %d are allowed: %v", run.name, total, run.budget, vcenter.Calls())
+		}
+		if logins, left := vcenter.Calls()["Login"], vcenter.Sessions(); logins > 2 || left > 0 {
+			t.Errorf("%s: %d logins, %d sessions left", run.name, logins, left)
+		}
+	}
+}
