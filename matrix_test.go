@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -332,6 +333,7 @@ func (s *scene) play(at stage, what event) string {
 	s.t.Helper()
 	at.prepare(s)
 	exit := what.act(s, at)
+	s.takeBackup()
 	if !slices.Contains(what.exits, exit) {
 		s.t.Errorf("exit status %d", exit)
 	}
@@ -376,6 +378,26 @@ func (s *scene) play(at stage, what event) string {
 		s.t.Errorf("snapshots after the next apply: %v", left)
 	}
 	return cells(at.name, what.name, strconv.Itoa(exit), orNone(status), orNone(strings.Join(left, ", ")), orNone(processes), next)
+}
+
+// takeBackup does what whoever pressed Ctrl-C twice has to: Terraform empties a
+// local state file before it writes it anew, and a second interrupt may end it
+// in between, as it warns.
+func (s *scene) takeBackup() {
+	s.t.Helper()
+	state := filepath.Join(s.dir, "terraform.tfstate")
+	if about, err := os.Stat(state); err != nil || about.Size() > 0 {
+		return
+	}
+	backup, err := os.ReadFile(state + ".backup")
+	if errors.Is(err, os.ErrNotExist) { // it was the first state
+		err = os.Remove(state)
+	} else if err == nil {
+		err = os.WriteFile(state, backup, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func orNone(s string) string {
