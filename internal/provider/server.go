@@ -145,6 +145,17 @@ func (s *server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.
 	return s.protocolServer.ValidateDataResourceConfig(ctx, req)
 }
 
+// CallFunction implements tfprotov6.FunctionServer. OpenTofu 1.12 sends an
+// argument that is null without any value at all.
+func (s *server) CallFunction(ctx context.Context, req *tfprotov6.CallFunctionRequest) (*tfprotov6.CallFunctionResponse, error) {
+	for i, argument := range req.Arguments {
+		if argument == nil || len(argument.MsgPack)+len(argument.JSON) == 0 {
+			req.Arguments[i] = &tfprotov6.DynamicValue{JSON: []byte("null")}
+		}
+	}
+	return s.protocolServer.CallFunction(ctx, req)
+}
+
 // begin counts something as running until done; what begins after a stop is
 // waited for by nobody.
 func (s *server) begin(running *sync.WaitGroup) (done func()) {
