@@ -18,7 +18,7 @@ type taskWaits struct {
 	client *Client
 	adding *gatherer[types.ManagedObjectReference, struct{}]
 
-	opening sync.Mutex // held by who makes a view
+	opening chan struct{} // has room for who makes a view
 
 	mu      sync.Mutex
 	waiting map[types.ManagedObjectReference][]chan<- taskEnd
@@ -44,6 +44,7 @@ type taskView struct {
 func newTaskWaits(client *Client) *taskWaits {
 	t := &taskWaits{
 		client:  client,
+		opening: make(chan struct{}, 1),
 		waiting: map[types.ManagedObjectReference][]chan<- taskEnd{},
 		ended:   map[types.ManagedObjectReference]taskEnd{},
 	}
@@ -151,6 +152,8 @@ func (t *taskWaits) modify(ctx context.Context, view *taskView, tasks []types.Ma
 	remove := t.remove
 	t.remove = nil
 	t.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, unanswered)
+	defer cancel()
 	res, err := methods.ModifyListView(ctx, view.vim, &types.ModifyListView{This: view.list, Add: tasks, Remove: remove})
 	if err != nil {
 		return t.lost(ctx, view, err)
@@ -182,8 +185,12 @@ func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 // open gives the view, and makes it where there is none, with all tasks in it
 // that are waited for.
 func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err error) {
-	t.opening.Lock()
-	defer t.opening.Unlock()
+	select {
+	case t.opening <- struct{}{}:
+		defer func() { <-t.opening }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
 	t.mu.Lock()
 	view = t.view
 	t.mu.Unlock()
@@ -194,6 +201,8 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 	if err != nil {
 		return nil, false, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, unanswered)
+	defer cancel()
 	if view, err = newTaskView(ctx, vim); err != nil {
 		if _, gone := faultOf(err).(*types.ManagedObjectNotFound); gone {
 			return nil, false, errCollectorLost // the session ended meanwhile
@@ -278,8 +287,8 @@ func (t *taskWaits) wanted() bool {
 	return len(t.waiting) > 0
 }
 
-// unanswered is how long an answer may take beyond the time that vCenter was
-// told to wait for changes.
+// unanswered is how long an answer may take, beyond the time that vCenter was
+// told to wait for changes. Others wait for it too, and it is asked again.
 const unanswered = 30 * time.Second
 
 func (t *taskWaits) update(ctx context.Context, view *taskView) error {
