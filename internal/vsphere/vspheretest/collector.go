@@ -42,6 +42,9 @@ type collector struct {
 	cancelled chan struct{}
 	once      sync.Once
 
+	filtersMu sync.Mutex
+	filters   []types.ManagedObjectReference // those that were destroyed among them
+
 	mu       sync.Mutex // held for a whole wait: there is one at a time
 	version  int
 	reported map[types.ManagedObjectReference]objects // by filter
@@ -74,6 +77,19 @@ func (c *collector) UpdateObject(*simulator.Context, mo.Reference, []types.Prope
 
 // RemoveObject implements simulator.RegisterObject.
 func (c *collector) RemoveObject(*simulator.Context, types.ManagedObjectReference) { c.notice() }
+
+// CreateFilter notes the filter. The simulator's own list changes under the eyes
+// of whoever waits.
+func (c *collector) CreateFilter(ctx *simulator.Context, req *types.CreateFilter) soap.HasFault {
+	res := c.PropertyCollector.CreateFilter(ctx, req)
+	if body, ok := res.(*methods.CreateFilterBody); ok && body.Res != nil {
+		c.filtersMu.Lock()
+		defer c.filtersMu.Unlock()
+		c.filters = append(c.filters, body.Res.Returnval)
+		c.notice()
+	}
+	return res
+}
 
 // CancelWaitForUpdates ends a wait with RequestCanceled.
 func (c *collector) CancelWaitForUpdates(*types.CancelWaitForUpdates) soap.HasFault {
@@ -135,8 +151,11 @@ func refuseWait(fault types.BaseMethodFault) soap.HasFault {
 
 // compare adds what changed, for as many objects as one answer holds.
 func (c *collector) compare(ctx *simulator.Context, set *types.UpdateSet) types.BaseMethodFault {
+	c.filtersMu.Lock()
+	filters := slices.Clone(c.filters)
+	c.filtersMu.Unlock()
 	room := maxObjectUpdates
-	for _, ref := range c.Filter {
+	for _, ref := range filters {
 		filter, ok := ctx.Session.Get(ref).(*simulator.PropertyFilter)
 		if !ok {
 			continue
