@@ -207,7 +207,7 @@ func TestResetAction(t *testing.T) {
 	_, before := vm.Tracking()
 	output := w.terraform(0, "apply", "-auto-approve", "-invoke=action.vma_cbt_reset.web")
 	for _, want := range []string{
-		"Writing changeTrackingEnabled: enabled false", "Created temporary snapshot: snapshot vma-cbt-init-",
+		"Writing changeTrackingEnabled: enabled false", "Task completed: operation create snapshot, task ",
 		"Writing changeTrackingEnabled: enabled true", "has a new epoch on every disk; the next copy is full",
 	} {
 		if !strings.Contains(output, want) {

@@ -122,6 +122,7 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 			if after, err = m.removeLeftovers(ctx, after); err != nil {
 				return nil, &StageError{StageTidy, err}
 			}
+			m.tell(ctx, after)
 			return after, nil
 		}
 	}
@@ -141,8 +142,15 @@ func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 			VM: vm.Path, Enabled: after.Enabled(), Disks: after.Uninitialized(),
 		}}
 	}
-	m.log.InfoContext(ctx, "Change tracking works", "vm_path", vm.Path)
+	m.tell(ctx, after)
 	return after, nil
+}
+
+// tell logs that tracking works, disk by disk.
+func (m *Manager) tell(ctx context.Context, status *Status) {
+	for _, disk := range status.trackable() {
+		m.log.InfoContext(ctx, "Change tracking works", "vm_path", status.VM.Path, "disk", disk.Key, "change_id", disk.ChangeID)
+	}
 }
 
 const poweredOff = "poweredOff"
@@ -153,5 +161,5 @@ func (s *Status) needsStun() bool { return s.VM.PowerState != poweredOff }
 
 func (m *Manager) setFlag(ctx context.Context, vm *vsphere.VM, enabled bool) error {
 	m.log.InfoContext(ctx, "Writing changeTrackingEnabled", "vm_path", vm.Path, "enabled", enabled)
-	return m.patiently(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm.Moid, enabled) })
+	return m.patiently(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm, enabled) })
 }

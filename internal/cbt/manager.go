@@ -129,7 +129,10 @@ func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() er
 		if !errors.As(err, &busy) {
 			return err
 		}
-		m.log.InfoContext(ctx, "Waiting for another task on the virtual machine", "vm_path", vm.Path, "task", busy.Task)
+		if !waited[busy.Task] {
+			what, _ := m.vcenter.DescribeTask(ctx, busy.Task) // one that has ended meanwhile has no text
+			m.log.InfoContext(ctx, "Waiting for another task on the virtual machine", "vm_path", vm.Path, "task", busy.Task, "operation", what)
+		}
 		if err := m.vcenter.WaitTask(ctx, busy.Task); err != nil {
 			return fmt.Errorf("wait for task %s, which holds the virtual machine: %w", busy.Task, err)
 		}

@@ -36,7 +36,7 @@ type LeftSnapshotError struct {
 }
 
 func (e *LeftSnapshotError) Error() string {
-	return fmt.Sprintf("the temporary snapshot %q may still be on %s, because removing it failed; "+
+	return fmt.Sprintf("the temporary snapshot %q may still be on %s; "+
 		"the next apply removes it, or remove it by hand: %v", e.Name, e.VM, e.Err)
 }
 
@@ -51,13 +51,11 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	var created string
 	err := m.patiently(ctx, vm, func() error {
 		var err error
-		created, err = m.vcenter.CreateSnapshot(ctx, vm.Moid, name, description)
+		created, err = m.vcenter.CreateSnapshot(ctx, vm, name, description)
 		return err
 	})
 	if err == nil {
-		m.log.InfoContext(ctx, "Created temporary snapshot", "vm_path", vm.Path, "snapshot", name, "snapshot_moid", created)
 		if err = m.RemoveSnapshot(ctx, vm, created); err == nil {
-			m.log.InfoContext(ctx, "Removed temporary snapshot", "vm_path", vm.Path, "snapshot", name)
 			return nil
 		}
 	}
@@ -70,7 +68,11 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	if left := m.cleanUp(own, vm, name); left != nil {
+	removed, left := m.cleanUp(own, vm, name)
+	if left == nil && removed == 0 && pending != nil && pending.Task == "" {
+		left = errUnanswered
+	}
+	if left != nil {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
 	}
 	if created != "" && ctx.Err() == nil {
@@ -79,20 +81,23 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	return err
 }
 
+// errUnanswered says that it is not known whether vCenter will make a snapshot.
+var errUnanswered = errors.New("vCenter gave no answer when it was asked to make the snapshot, which is not there now and may yet appear")
+
 // cleanUp removes the temporary snapshot of that name, and tries a few times: a
 // connection that drops may be there again.
-func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) (err error) {
+func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) (removed int, err error) {
 	for pause := firstBackOff; pause <= lastCleanUpPause; pause *= 4 {
-		err = m.RemoveSnapshots(ctx, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
+		removed, err = m.RemoveSnapshots(ctx, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
 		if err == nil || refusedBefore(err) || ctx.Err() != nil {
-			return err
+			return removed, err
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
-	return err
+	return removed, err
 }
 
 // refusedBefore says that vCenter answered the request with a fault of its own,
@@ -112,34 +117,36 @@ func refusedBefore(err error) bool {
 // RemoveSnapshot removes one snapshot by its managed object ID, never its
 // children, and waits for tasks that hold the VM. One that is gone is no error.
 func (m *Manager) RemoveSnapshot(ctx context.Context, vm *vsphere.VM, snapshot string) error {
-	return m.patiently(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, snapshot) })
+	return m.patiently(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, vm, snapshot) })
 }
 
 // RemoveSnapshots removes the snapshots of a VM that match, after waiting for
-// tasks that may still be making one. A VM that is gone is no error.
-func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match func(vsphere.Snapshot) bool) error {
+// tasks that may still be making one, and says how many. A VM that is gone is no
+// error.
+func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match func(vsphere.Snapshot) bool) (removed int, err error) {
 	tasks, err := m.vcenter.SnapshotTasks(ctx, vm.Moid)
 	if err != nil {
-		return goneIsFine(err)
+		return 0, goneIsFine(err)
 	}
 	for _, task := range tasks {
 		if err := m.vcenter.WaitTask(ctx, task); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	now, err := m.vcenter.VM(ctx, vm.Moid)
 	if err != nil {
-		return goneIsFine(err)
+		return 0, goneIsFine(err)
 	}
 	for _, s := range now.Snapshots {
 		if !match(s) {
 			continue
 		}
 		if err := m.RemoveSnapshot(ctx, vm, s.Moid); err != nil {
-			return err
+			return removed, err
 		}
+		removed++
 	}
-	return nil
+	return removed, nil
 }
 
 func goneIsFine(err error) error {

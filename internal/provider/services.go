@@ -37,6 +37,8 @@ type services struct {
 	// refreshed are the IDs of the resources that were read in this process. One
 	// that applies a plan refreshes none.
 	refreshed sync.Map
+	// gone are the names of VMs that were in state and are in vCenter no more.
+	gone sync.Map
 
 	// missingTools is migratekit.MissingTools, asked once.
 	missingTools func() string
@@ -58,7 +60,9 @@ func newServices(ctx context.Context, config providerModel, version string, diag
 			filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma")),
 	}
 	diags.Append(config.MigratekitEnvironment.ElementsAs(ctx, &s.migratekitEnvironment, false)...)
+	log := newLogger()
 	settings := vsphere.Config{
+		Log:        log,
 		Server:     required(config.VCenter, "vcenter", "VSPHERE_SERVER", diags),
 		Username:   s.username,
 		Password:   s.password,
@@ -83,7 +87,6 @@ func newServices(ctx context.Context, config providerModel, version string, diag
 	s.missingTools = sync.OnceValue(func() string {
 		return migratekit.MissingTools(context.WithoutCancel(ctx), s.migratekitEnvironment)
 	})
-	log := newLogger()
 	s.vcenter = client
 	s.manager = cbt.NewManager(client, log)
 	s.runner = replication.NewRunner(client, s.manager, log)

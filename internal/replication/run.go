@@ -192,12 +192,25 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 		result.Warnings = append(result.Warnings, tidied.Error())
 	}
 	conclude(cycle, status, outcome, measured, posted, err == nil, result)
+	r.tell(ctx, status, result, err)
 	if err != nil {
 		return &RunError{LogFile: result.LogFile, Err: err}
 	}
-	r.log.InfoContext(ctx, "migratekit completed", "vm_path", status.VM.Path, "kind", string(result.Kind),
-		"duration_ms", result.EndedAt.Sub(result.StartedAt).Milliseconds())
 	return nil
+}
+
+// tell logs how a run ended, and what became of each disk that was copied.
+func (r *Runner) tell(ctx context.Context, status *cbt.Status, result *Result, err error) {
+	for _, key := range slices.Sorted(maps.Keys(result.Disks)) {
+		r.log.InfoContext(ctx, "Disk copied", "vm_path", status.VM.Path, "disk", key, "kind", string(result.Disks[key].Kind),
+			"changed_bytes", result.Disks[key].ChangedBytes, "change_id", result.ChangeIDs[key])
+	}
+	took := result.EndedAt.Sub(result.StartedAt).Milliseconds()
+	if err != nil {
+		r.log.ErrorContext(ctx, "migratekit failed", "vm_path", status.VM.Path, "duration_ms", took, "log_file", result.LogFile, "error", err.Error())
+		return
+	}
+	r.log.InfoContext(ctx, "migratekit completed", "vm_path", status.VM.Path, "kind", string(result.Kind), "duration_ms", took)
 }
 
 // completed says that migratekit, which has ended well, did what it was to do.

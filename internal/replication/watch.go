@@ -151,7 +151,7 @@ func (w *watcher) stop() measurement {
 func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
-	err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
+	_, err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
 	if err != nil {
 		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
 			snapshotName, before.VM.Path, err)

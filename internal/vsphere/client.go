@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"sync"
@@ -32,6 +33,7 @@ const (
 // ended by Close. All methods may be called from any goroutine.
 type Client struct {
 	config Config
+	log    *slog.Logger
 	url    *url.URL
 
 	reads      *gatherer[string, *VM]            // by managed object ID
@@ -71,7 +73,11 @@ func NewClient(config Config) (*Client, error) {
 	if _, err := config.tlsConfig(); err != nil {
 		return nil, err
 	}
-	c := &Client{config: config, url: u, paths: &paths{moids: map[string]string{}}}
+	log := config.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	c := &Client{config: config, log: log, url: u, paths: &paths{moids: map[string]string{}}}
 	c.reads = &gatherer[string, *VM]{client: c, call: c.readVMs}
 	c.lookups = &gatherer[string, string]{client: c, call: c.lookUp}
 	c.privileges = &gatherer[privilegesOn, []string]{client: c, call: c.missingPrivileges}
@@ -172,7 +178,11 @@ func (c *Client) dialInto(ctx context.Context, a *attempt) {
 	defer close(a.done)
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	started := time.Now()
 	a.err = withCause(dialing, typed(c.dial(dialing, a)))
+	if a.err == nil {
+		c.log.InfoContext(ctx, "Logged in to vCenter", "server", c.url.Host, "duration_ms", milliseconds(started))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -202,6 +212,7 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 	if a.vim, err = vim25.NewClient(ctx, soapClient); err != nil {
 		return err
 	}
+	a.vim.RoundTripper = &logged{next: a.vim.RoundTripper, log: c.log}
 	manager := *a.vim.ServiceContent.SessionManager
 	login := func(ctx context.Context, rt soap.RoundTripper) (string, error) {
 		res, err := methods.Login(ctx, rt, &types.Login{
@@ -220,6 +231,7 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 		if _, err := login(ctx, rt); err != nil {
 			return &ConnectError{Server: c.url.Host, Err: withCause(ctx, typed(err))}
 		}
+		c.log.InfoContext(ctx, "Logged in to vCenter again, since it had ended the session", "server", c.url.Host)
 		return nil
 	}}
 	a.vim.RoundTripper = a.renewer

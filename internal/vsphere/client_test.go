@@ -53,6 +53,9 @@ func addVM(t *testing.T, vcenter *vspheretest.VCenter, path string) *vspheretest
 	return vm
 }
 
+// known is a VM as far as a write needs to know it.
+func known(vm *vspheretest.Machine) *vsphere.VM { return &vsphere.VM{Moid: vm.Moid()} }
+
 func TestOneLoginAndOneLogout(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -98,6 +101,26 @@ func TestCloseOfAnUnusedClient(t *testing.T) {
 	}
 }
 
+// The path of a VM in a vApp goes by the folder that the vApp is in, not by the
+// resource pool.
+func TestPathOfAVMInAVApp(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	vm := addVM(t, vcenter, "/DC0/vm/prod/web01")
+	client := newClient(t, config(vcenter))
+	if err := vm.PutIntoVApp("shop"); err != nil {
+		t.Fatal(err)
+	}
+	read, err := client.VM(t.Context(), vm.Moid())
+	if err != nil || read.Path != "/DC0/vm/prod/shop/web01" {
+		t.Errorf("path %q, %v", read.Path, err)
+	}
+	vms, unreadable, err := client.FolderVMs(t.Context(), "")
+	if err != nil || len(unreadable) > 0 || len(vms) != 1 || vms[0].Path != "/DC0/vm/prod/shop/web01" {
+		t.Errorf("%+v, %v, %v", vms, unreadable, err)
+	}
+}
+
 // A session that vCenter dropped is renewed once and the call repeated, also
 // for many calls at a time and for a write.
 func TestDroppedSessionIsRenewed(t *testing.T) {
@@ -122,7 +145,7 @@ func TestDroppedSessionIsRenewed(t *testing.T) {
 		t.Errorf("%d logins", got)
 	}
 	vcenter.ExpireBefore("ReconfigVM_Task", 0, 1)
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); err != nil {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); err != nil {
 		t.Error(err)
 	}
 	vcenter.RefuseLogins(true)
@@ -154,7 +177,7 @@ func TestWaitSurvivesADroppedSession(t *testing.T) {
 					release()
 				}()
 			})
-			ref, err := client.CreateSnapshot(t.Context(), vm.Moid(), "s", "")
+			ref, err := client.CreateSnapshot(t.Context(), known(vm), "s", "")
 			if err != nil || ref == "" {
 				t.Errorf("snapshot %q, %v", ref, err)
 			}
@@ -368,7 +391,7 @@ func TestChangedBytes(t *testing.T) {
 	vm.Write(2000, 0, 1000)
 	vm.Write(2000, 950<<20, 24) // eight empty pages before it
 	client := newClient(t, config(vcenter))
-	snapshot, err := client.CreateSnapshot(t.Context(), vm.Moid(), "s", "")
+	snapshot, err := client.CreateSnapshot(t.Context(), known(vm), "s", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,10 +412,10 @@ func TestChangedBytes(t *testing.T) {
 	if !errors.As(err, &unusable) || unusable.Key != 2000 {
 		t.Errorf("a stale epoch: %v", err)
 	}
-	if err := client.RemoveSnapshot(t.Context(), snapshot); err != nil {
+	if err := client.RemoveSnapshot(t.Context(), known(vm), snapshot); err != nil {
 		t.Fatal(err)
 	}
-	if err := client.RemoveSnapshot(t.Context(), snapshot); err != nil {
+	if err := client.RemoveSnapshot(t.Context(), known(vm), snapshot); err != nil {
 		t.Errorf("a snapshot that is gone: %v", err)
 	}
 	if _, err := client.SnapshotDisks(t.Context(), snapshot); !errors.Is(err, vsphere.ErrNotFound) {
@@ -407,7 +430,7 @@ func TestTypedFaults(t *testing.T) {
 	client := newClient(t, config(vcenter))
 	release := vm.Occupy()
 	var busy *vsphere.TaskInProgressError
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &busy) || busy.Task == "" {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &busy) || busy.Task == "" {
 		t.Errorf("a busy VM: %v", err)
 	}
 	release()
@@ -416,7 +439,7 @@ func TestTypedFaults(t *testing.T) {
 	}
 	vcenter.Revoke("VirtualMachine.Config.ChangeTracking")
 	var denied *vsphere.NoPermissionError
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &denied) || denied.Privilege != "VirtualMachine.Config.ChangeTracking" {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &denied) || denied.Privilege != "VirtualMachine.Config.ChangeTracking" {
 		t.Errorf("a missing privilege: %v", err)
 	}
 	missing, err := client.MissingPrivileges(t.Context(), map[string][]string{vm.Moid(): {"System.Read", "VirtualMachine.Config.ChangeTracking"}})
@@ -426,7 +449,7 @@ func TestTypedFaults(t *testing.T) {
 	vcenter.Grant("VirtualMachine.Config.ChangeTracking")
 	vm.DisableMethod("ReconfigVM_Task", "backup")
 	var disabled *vsphere.MethodDisabledError
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &disabled) || disabled.Source != "backup" {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &disabled) || disabled.Source != "backup" {
 		t.Errorf("a disabled method: %v", err)
 	}
 }

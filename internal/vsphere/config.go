@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ type Config struct {
 	Thumbprint string
 	// UserAgent names the client in vCenter's list of sessions.
 	UserAgent string
+	// Log takes what happens: tasks at INFO, each call at DEBUG; nil for nobody.
+	Log *slog.Logger
 }
 
 // ParseServer makes the URL of the API from what a practitioner writes: a host,

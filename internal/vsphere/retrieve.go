@@ -34,9 +34,11 @@ func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer
 	return shown.vms(), err
 }
 
-// ancestors walks from a VM up to the root folder.
+// ancestors walks from a VM up to the root folder, from one in a vApp by the
+// folder that the vApp is in.
 func ancestors() []types.BaseSelectionSpec {
 	up := &types.SelectionSpec{Name: "parent"}
+	beside, around := &types.SelectionSpec{Name: "parentFolder"}, &types.SelectionSpec{Name: "outerVApp"}
 	return []types.BaseSelectionSpec{
 		&types.TraversalSpec{
 			SelectionSpec: *up, Type: "ManagedEntity", Path: "parent",
@@ -44,7 +46,16 @@ func ancestors() []types.BaseSelectionSpec {
 		},
 		&types.TraversalSpec{
 			Type: "VirtualMachine", Path: "parentVApp",
-			Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
+			Skip: new(false), SelectSet: []types.BaseSelectionSpec{
+				&types.TraversalSpec{
+					SelectionSpec: *beside, Type: "VirtualApp", Path: "parentFolder",
+					Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
+				},
+				&types.TraversalSpec{ // a vApp in a vApp
+					SelectionSpec: *around, Type: "VirtualApp", Path: "parent",
+					Skip: new(false), SelectSet: []types.BaseSelectionSpec{beside, around},
+				},
+			},
 		},
 	}
 }
@@ -54,6 +65,7 @@ func vmPropertySet() []types.PropertySpec {
 	return []types.PropertySpec{
 		{Type: "VirtualMachine", PathSet: vmProperties},
 		{Type: "ManagedEntity", PathSet: []string{"name", "parent"}},
+		{Type: "VirtualApp", PathSet: []string{"parentFolder"}},
 	}
 }
 
@@ -125,7 +137,11 @@ func (s *shown) addObject(content types.ObjectContent) error {
 		s.machines[vm.Self.Value] = newVM(&vm)
 		s.parents[vm.Self.Value] = cmp.Or(vm.Parent, vm.ParentVApp)
 	} else if entity, ok := object.(mo.IsManagedEntity); ok {
-		s.above[content.Obj] = entity.GetManagedEntity()
+		above := entity.GetManagedEntity()
+		if vApp, ok := object.(mo.VirtualApp); ok && vApp.ParentFolder != nil {
+			above.Parent = vApp.ParentFolder // and not the resource pool
+		}
+		s.above[content.Obj] = above
 	}
 	return nil
 }

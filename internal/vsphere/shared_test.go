@@ -45,14 +45,14 @@ func TestTasksShareOneCollector(t *testing.T) {
 	vms := addVMs(t, vcenter, 50)
 	client := newClient(t, config(vcenter))
 	each(vms, func(vm *vspheretest.Machine) {
-		if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); err != nil {
+		if err := client.SetChangeTracking(t.Context(), known(vm), true); err != nil {
 			t.Error(err)
 		}
-		snapshot, err := client.CreateSnapshot(t.Context(), vm.Moid(), "s", "")
+		snapshot, err := client.CreateSnapshot(t.Context(), known(vm), "s", "")
 		if err != nil {
 			t.Error(err)
 		}
-		if err := client.RemoveSnapshot(t.Context(), snapshot); err != nil {
+		if err := client.RemoveSnapshot(t.Context(), known(vm), snapshot); err != nil {
 			t.Error(err)
 		}
 	})
@@ -82,7 +82,7 @@ func TestTaskThatEndedIsKnown(t *testing.T) {
 	client := newClient(t, config(vcenter))
 	release := vm.Occupy()
 	var busy *vsphere.TaskInProgressError
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &busy) {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &busy) {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
@@ -102,7 +102,7 @@ func TestTaskThatEndedIsKnown(t *testing.T) {
 	begun := make(chan struct{})
 	vcenter.Observe("WaitForUpdatesEx", 0, 1, func() { close(begun) })
 	release = vm.Occupy()
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); !errors.As(err, &busy) {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &busy) {
 		t.Fatal(err)
 	}
 	// Whoever gives up and comes again is still told.
@@ -131,7 +131,7 @@ func TestTaskThatVCenterDoesNotKnow(t *testing.T) {
 	if err := client.WaitTask(t.Context(), "task-unknown"); err != nil {
 		t.Errorf("a task that vCenter has forgotten is one that ended: %v", err)
 	}
-	if err := client.SetChangeTracking(t.Context(), vm.Moid(), true); err != nil {
+	if err := client.SetChangeTracking(t.Context(), known(vm), true); err != nil {
 		t.Errorf("the next task: %v", err)
 	}
 }
@@ -151,10 +151,10 @@ func TestWaitThatHangs(t *testing.T) {
 		<-reached
 		cancel()
 	}()
-	if err := client.SetChangeTracking(ctx, vm.Moid(), true); !errors.Is(err, context.Canceled) {
+	if err := client.SetChangeTracking(ctx, known(vm), true); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	if err := client.SetChangeTracking(t.Context(), other.Moid(), true); err != nil {
+	if err := client.SetChangeTracking(t.Context(), known(other), true); err != nil {
 		t.Error(err)
 	}
 }
@@ -178,7 +178,7 @@ func TestWaitSurvives(t *testing.T) {
 				happens(vcenter)
 				each(vms, func(vm *vspheretest.Machine) {
 					for _, on := range []bool{true, false} {
-						if err := client.SetChangeTracking(t.Context(), vm.Moid(), on); err != nil {
+						if err := client.SetChangeTracking(t.Context(), known(vm), on); err != nil {
 							t.Error(err)
 						}
 					}

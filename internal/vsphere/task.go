@@ -34,6 +34,40 @@ func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	return err
 }
 
+// DescribeTask says what a task does and who started it, for a reader: the
+// operation's name in the API, and the account; one call.
+func (c *Client) DescribeTask(ctx context.Context, moid string) (string, error) {
+	var text string
+	ref := types.ManagedObjectReference{Type: "Task", Value: moid}
+	err := c.do(ctx, "read task "+moid, func(vim *vim25.Client) error {
+		return retrieve(ctx, vim, types.PropertyFilterSpec{
+			PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: []string{"info"}}},
+			ObjectSet: []types.ObjectSpec{{Obj: ref}},
+		}, func(page []types.ObjectContent) {
+			for _, object := range page {
+				for _, property := range object.PropSet {
+					if info, ok := property.Val.(types.TaskInfo); ok {
+						text = describe(info)
+					}
+				}
+			}
+		})
+	})
+	return text, err
+}
+
+func describe(info types.TaskInfo) string {
+	switch reason := info.Reason.(type) {
+	case *types.TaskReasonUser:
+		return fmt.Sprintf("%s by %s", info.DescriptionId, reason.UserName)
+	case *types.TaskReasonSchedule:
+		return fmt.Sprintf("%s by the schedule %q", info.DescriptionId, reason.Name)
+	case *types.TaskReasonSystem:
+		return info.DescriptionId + " by vCenter itself"
+	}
+	return info.DescriptionId
+}
+
 // taskError says that a task ended badly, and not that the wait for it did.
 type taskError struct{ err error }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -16,35 +17,35 @@ func vmRef(moid string) types.ManagedObjectReference {
 
 // SetChangeTracking writes config.changeTrackingEnabled and nothing else, and
 // waits for it. On a running VM it takes effect with the next stun.
-func (c *Client) SetChangeTracking(ctx context.Context, moid string, enabled bool) error {
-	_, err := c.run(ctx, "set change tracking", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+func (c *Client) SetChangeTracking(ctx context.Context, vm *VM, enabled bool) error {
+	_, err := c.run(ctx, vm, "set change tracking", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 		res, err := methods.ReconfigVM_Task(ctx, vim, &types.ReconfigVM_Task{
-			This: vmRef(moid),
+			This: vmRef(vm.Moid),
 			Spec: types.VirtualMachineConfigSpec{ChangeTrackingEnabled: &enabled},
 		})
 		if err != nil {
 			return types.ManagedObjectReference{}, err
 		}
 		return res.Returnval, nil
-	})
+	}, "enabled", enabled)
 	return err
 }
 
 // CreateSnapshot makes a snapshot without memory and without quiescing, and
 // gives its managed object ID. Where the wait for it fails, the error is a
 // PendingSnapshotError: the snapshot may still appear.
-func (c *Client) CreateSnapshot(ctx context.Context, moid, name, description string) (string, error) {
+func (c *Client) CreateSnapshot(ctx context.Context, vm *VM, name, description string) (string, error) {
 	var started string
-	result, err := c.run(ctx, "create snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+	result, err := c.run(ctx, vm, "create snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 		res, err := methods.CreateSnapshot_Task(ctx, vim, &types.CreateSnapshot_Task{
-			This: vmRef(moid), Name: name, Description: description, Memory: false, Quiesce: false,
+			This: vmRef(vm.Moid), Name: name, Description: description, Memory: false, Quiesce: false,
 		})
 		if err != nil {
 			return types.ManagedObjectReference{}, err
 		}
 		started = res.Returnval.Value
 		return res.Returnval, nil
-	})
+	}, "snapshot", name)
 	if err != nil {
 		return "", &PendingSnapshotError{Task: started, Err: err}
 	}
@@ -66,13 +67,13 @@ type PendingSnapshotError struct {
 func (e *PendingSnapshotError) Error() string { return e.Err.Error() }
 func (e *PendingSnapshotError) Unwrap() error { return e.Err }
 
-// RemoveSnapshot removes one snapshot by its managed object ID, never its
+// RemoveSnapshot removes one snapshot of a VM by its managed object ID, never its
 // children, and waits for it. One that is gone already is no error, so a request
 // that vCenter gave no answer to is made again.
-func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
+func (c *Client) RemoveSnapshot(ctx context.Context, vm *VM, snapshot string) error {
 	gone := false
 	err := persist(ctx, func(func()) error {
-		_, err := c.run(ctx, "remove snapshot "+snapshot, func(vim *vim25.Client) (types.ManagedObjectReference, error) {
+		_, err := c.run(ctx, vm, "remove snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 			res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
 				This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
 				RemoveChildren: false,
@@ -83,7 +84,7 @@ func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
 				return types.ManagedObjectReference{}, err
 			}
 			return res.Returnval, nil
-		})
+		}, "snapshot_moid", snapshot)
 		return err
 	})
 	if gone {
@@ -92,11 +93,13 @@ func (c *Client) RemoveSnapshot(ctx context.Context, snapshot string) error {
 	return err
 }
 
-// run starts a task and waits for its result.
+// run starts a task on a VM, waits for its result and logs how it ended, with the
+// given fields.
 func (c *Client) run(
-	ctx context.Context, what string, start func(*vim25.Client) (types.ManagedObjectReference, error),
+	ctx context.Context, vm *VM, what string, start func(*vim25.Client) (types.ManagedObjectReference, error), fields ...any,
 ) (types.AnyType, error) {
 	var ref types.ManagedObjectReference
+	started := time.Now()
 	err := c.do(ctx, what, func(vim *vim25.Client) error {
 		var err error
 		ref, err = start(vim)
@@ -106,8 +109,11 @@ func (c *Client) run(
 		return nil, err
 	}
 	result, err := c.waitTask(ctx, ref)
+	fields = append([]any{"vm_path", vm.Path, "operation", what, "task", ref.Value, "duration_ms", milliseconds(started)}, fields...)
 	if err != nil {
+		c.log.WarnContext(ctx, "Task failed", append(fields, "error", err.Error())...)
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	c.log.InfoContext(ctx, "Task completed", fields...)
 	return result, nil
 }

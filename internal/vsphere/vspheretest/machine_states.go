@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -128,6 +129,24 @@ func (m *Machine) MoveTo(folderPath string) error {
 		return err
 	}
 	return wait(folder.MoveInto(context.Background(), []types.ManagedObjectReference{m.ref}))
+}
+
+// PutIntoVApp makes a vApp in the VM's folder and puts the VM into it. Source: the
+// API's text on parent, which is unset for a VM in a vApp, and on parentFolder.
+func (m *Machine) PutIntoVApp(name string) error {
+	var folder, pool *types.ManagedObjectReference
+	m.Look(func(vm *simulator.VirtualMachine) { folder, pool = vm.Parent, vm.ResourcePool })
+	ctx := context.Background()
+	allocation := types.ResourceAllocationInfo{Reservation: new(int64(0)), ExpandableReservation: new(true), Limit: new(int64(-1)), Shares: &types.SharesInfo{Level: types.SharesLevelNormal}}
+	vApp, err := object.NewResourcePool(m.vcenter.client, *pool).CreateVApp(ctx, name,
+		types.ResourceConfigSpec{CpuAllocation: allocation, MemoryAllocation: allocation}, types.VAppConfigSpec{},
+		object.NewFolder(m.vcenter.client, *folder))
+	if err != nil {
+		return fmt.Errorf("create vApp %q: %w", name, err)
+	}
+	ref := vApp.Reference()
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Parent, vm.ParentVApp = nil, &ref })
+	return nil
 }
 
 // Destroy powers the VM off and deletes it.
