@@ -26,7 +26,8 @@ func (m *Manager) Tidy(ctx context.Context, moid string) error {
 }
 
 // Disable switches tracking off and makes that true now: a running VM gets a
-// temporary snapshot where it still shows change IDs. Temporary snapshots of an
+// temporary snapshot where it still shows change IDs, and a flag that waits for
+// its next stun is taken back. Temporary snapshots of an
 // earlier run go too.
 func (m *Manager) Disable(ctx context.Context, moid string) error {
 	unlock, err := m.lockAll(ctx, moid)
@@ -40,6 +41,13 @@ func (m *Manager) Disable(ctx context.Context, moid string) error {
 	}
 	if status, err = m.removeLeftovers(ctx, status); err != nil {
 		return err
+	}
+	if !status.Enabled() && status.needsStun() {
+		// A flag that was written just now may read false until the next stun, and
+		// then be true: it is written in any case.
+		if err := m.setFlag(ctx, status.VM, false); err != nil {
+			return err
+		}
 	}
 	after, err := m.disable(ctx, status)
 	if err == nil && after.Enabled() {

@@ -48,6 +48,50 @@ func TestSuspendedVM(t *testing.T) {
 	}
 }
 
+// A flag that was written and waits for a stun reads false until then; switching
+// tracking off takes it back all the same (fact 4).
+func TestDisableTakesBackWhatWaitsForAStun(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	vcenter.FailTasks("CreateSnapshot_Task", 1)
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err == nil {
+		t.Fatal("no error")
+	}
+	if enabled, _ := vm.Tracking(); enabled {
+		t.Fatal("the flag does not wait for a stun, so this test proves nothing")
+	}
+	if err := manager.Disable(t.Context(), vm.Moid()); err != nil {
+		t.Fatal(err)
+	}
+	vm.Stun()
+	if enabled, ids := vm.Tracking(); enabled || ids[2000] != "" {
+		t.Errorf("tracking came on: flag %t, %v", enabled, ids)
+	}
+}
+
+// A reset is refused with snapshots of others present, before anything is
+// written (fact 14).
+func TestResetRefusesSnapshots(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := vm.AddSnapshot("nightly", ""); err != nil {
+		t.Fatal(err)
+	}
+	vcenter.ResetCalls()
+	var blocked *cbt.BlockedError
+	if _, err := manager.Reset(t.Context(), vm.Moid()); !errors.As(err, &blocked) || !strings.Contains(err.Error(), `"nightly" of `) {
+		t.Errorf("got %v", err)
+	}
+	if calls := vcenter.Calls(); calls["ReconfigVM_Task"]+calls["CreateSnapshot_Task"] > 0 {
+		t.Errorf("it wrote: %v", calls)
+	}
+}
+
 // Whatever happens to whichever call of a reset: no snapshot of ours is left, or
 // the error names it, tracking is not left off unless the error says so, and a
 // repeat ends well.

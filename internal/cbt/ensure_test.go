@@ -16,6 +16,13 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
+func account(vcenter *vspheretest.VCenter) vsphere.Config {
+	return vsphere.Config{
+		Server: vcenter.URL.Host, Username: vspheretest.Username, Password: vspheretest.Password,
+		Thumbprint: vcenter.Thumbprint(),
+	}
+}
+
 // start gives an embedded vCenter, and a manager that is logged in to it.
 func start(t *testing.T, options ...vspheretest.Option) (*vspheretest.VCenter, *cbt.Manager) {
 	t.Helper()
@@ -23,10 +30,7 @@ func start(t *testing.T, options ...vspheretest.Option) (*vspheretest.VCenter, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := vsphere.NewClient(vsphere.Config{
-		Server: vcenter.URL.Host, Username: vspheretest.Username, Password: vspheretest.Password,
-		Thumbprint: vcenter.Thumbprint(),
-	})
+	client, err := vsphere.NewClient(account(vcenter))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,13 @@
 package cbt_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,29 +24,29 @@ type blow struct {
 	strike func(vcenter *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor
 	// losesLogin says that vCenter carries a login out and nobody is told.
 	losesLogin bool
+	// timeout is the practitioner's, 0 for one that is not met.
+	timeout time.Duration
 }
 
 var blows = []blow{
 	{"the connection drops before it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.DropBefore("", skip, 1)
-	}, false},
+	}, false, 0},
 	{"the connection drops after it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.DropAfter("", skip, 1)
-	}, true},
+	}, true, 0},
 	{"the session expires before it", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.ExpireBefore("", skip, 1)
-	}, false},
+	}, false, 0},
 	{"it is cancelled meanwhile", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
 		return v.Observe("", skip, 1, cancel)
-	}, false},
+	}, false, 0},
 	{"it is answered with a fault", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.Fail("", skip, 1)
-	}, false},
-	{"it hangs until the timeout", func(v *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor {
-		hang := v.Hang("", skip, 1)
-		v.Observe("", skip, 1, cancel) // the timeout, asked first
-		return hang
-	}, false},
+	}, false, 0},
+	{"it hangs until the timeout", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.Hang("", skip, 1)
+	}, false, time.Second},
 }
 
 // Whatever happens to whichever call of Ensure: no snapshot of ours is left, or
@@ -59,9 +62,12 @@ func TestEnsureSurvivesEveryCall(t *testing.T) {
 				vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", skip)})
 				manager, closeClient := connected(t, vcenter)
 				vcenter.ResetCalls()
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 				// The first round strikes at nothing, and counts.
-				at := skip - 1
+				at, timeout := skip-1, 30*time.Second
+				if at >= 0 && blow.timeout > 0 {
+					timeout = blow.timeout
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				var struck *vspheretest.Interceptor
 				if at >= 0 {
 					struck = blow.strike(vcenter, at, cancel)
@@ -98,6 +104,35 @@ func TestEnsureSurvivesEveryCall(t *testing.T) {
 				t.Errorf("%d sessions left", n)
 			}
 		})
+	}
+}
+
+// A snapshot that vCenter makes after it was given up is named by the error, and
+// gone after the repeat.
+func TestEnsureNamesASnapshotThatMayYetAppear(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	given, done := make(chan struct{}), make(chan struct{})
+	vcenter.Intercept(&vspheretest.Interceptor{
+		Method: "CreateSnapshot_Task", Times: 1,
+		Before: func(http.ResponseWriter, *http.Request) bool { cancel(); <-given; return false },
+		After:  func(http.ResponseWriter, *http.Request) bool { close(done); return true },
+	})
+	_, err := manager.Ensure(ctx, vm.Moid(), cbt.Options{})
+	close(given)
+	<-done
+	var left *cbt.LeftSnapshotError
+	if !errors.As(err, &left) || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "may yet appear") {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Error(err)
+	}
+	if names := vm.Snapshots(); len(names) > 0 {
+		t.Errorf("snapshots after the repeat: %v", names)
 	}
 }
 
@@ -139,9 +174,7 @@ func total(calls map[string]int) int {
 // connected gives a manager with a session of its own.
 func connected(t *testing.T, vcenter *vspheretest.VCenter) (manager *cbt.Manager, done func()) {
 	t.Helper()
-	client, err := vsphere.NewClient(vsphere.Config{
-		Server: vcenter.URL.Host, Username: vspheretest.Username, Password: vspheretest.Password, Thumbprint: vcenter.Thumbprint(),
-	})
+	client, err := vsphere.NewClient(account(vcenter))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +188,14 @@ func connected(t *testing.T, vcenter *vspheretest.VCenter) (manager *cbt.Manager
 // A task of somebody else is waited for, also where vCenter refuses at once.
 func TestEnsureWaitsForAnotherTask(t *testing.T) {
 	t.Parallel()
-	vcenter, manager := start(t)
+	vcenter, _ := start(t)
+	var story bytes.Buffer
+	client, err := vsphere.NewClient(account(vcenter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close(context.Background()) })
+	manager := cbt.NewManager(client, slog.New(slog.NewTextHandler(&story, nil)))
 	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
 	release := vm.Occupy()
 	refused := make(chan struct{})
@@ -163,6 +203,10 @@ func TestEnsureWaitsForAnotherTask(t *testing.T) {
 	go func() { <-refused; release() }()
 	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
 		t.Error(err)
+	}
+	want := fmt.Sprintf(`msg="Waiting for another task on the virtual machine" vm_path=/DC0/vm/a task=task-[0-9]+ operation="VirtualMachine.backup by %s"`, vspheretest.Username)
+	if !regexp.MustCompile(want).Match(story.Bytes()) {
+		t.Errorf("nothing says what was waited for:\n%s", story.String())
 	}
 }
 

@@ -5,12 +5,6 @@ import (
 	"fmt"
 )
 
-const (
-	privilegeTracking = "VirtualMachine.Config.ChangeTracking"
-	privilegeCreate   = "VirtualMachine.State.CreateSnapshot"
-	privilegeRemove   = "VirtualMachine.State.RemoveSnapshot"
-)
-
 // Blockers are the reasons why tracking cannot be made to work on the VM now:
 // those that its properties show, and the privileges that the account has not,
 // which is one call to vCenter; none, and no call, where it works already.
@@ -23,8 +17,8 @@ func (m *Manager) Blockers(ctx context.Context, status *Status, allowExistingSna
 func (m *Manager) AllBlockers(ctx context.Context, statuses []*Status, allowExistingSnapshots bool) map[string][]string {
 	needs := map[string]need{}
 	for _, s := range statuses {
-		if privileges := s.privileges(); len(privileges) > 0 {
-			needs[s.VM.Moid] = need{privileges, s.Blockers(allowExistingSnapshots)}
+		if needed := privileges(s.steps()); len(needed) > 0 {
+			needs[s.VM.Moid] = need{needed, s.Blockers(allowExistingSnapshots)}
 		}
 	}
 	return m.unmet(ctx, needs)
@@ -36,11 +30,7 @@ func (m *Manager) ResetBlockers(ctx context.Context, status *Status) []string {
 	if m.cycling(status.VM.Moid) {
 		return nil // the reset waits for its end, and looks anew
 	}
-	needed := []string{privilegeTracking}
-	if status.needsStun() {
-		needed = append(needed, privilegeCreate, privilegeRemove)
-	}
-	return m.unmet(ctx, map[string]need{status.VM.Moid: {needed, status.resetBlockers()}})[status.VM.Moid]
+	return m.unmet(ctx, map[string]need{status.VM.Moid: {privileges(status.resetSteps()), status.resetBlockers()}})[status.VM.Moid]
 }
 
 // need is what something asks of a VM: privileges on it, and that nothing else
@@ -74,20 +64,4 @@ func (m *Manager) unmet(ctx context.Context, needs map[string]need) map[string][
 		}
 	}
 	return blockers
-}
-
-// privileges are those that making tracking work needs, none where it works.
-func (s *Status) privileges() []string {
-	var needed []string
-	if !s.Enabled() {
-		needed = append(needed, privilegeTracking)
-	}
-	stun := !s.Initialized() && (s.Enabled() || s.needsStun())
-	if stun {
-		needed = append(needed, privilegeCreate)
-	}
-	if stun || s.leftover() {
-		needed = append(needed, privilegeRemove)
-	}
-	return needed
 }

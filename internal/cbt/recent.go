@@ -13,6 +13,10 @@ import (
 // plans again and applies.
 const freshness = 10 * time.Second
 
+// writeFreshness is the same for what is written, or left alone, because of what
+// was read: others may have changed the VM since.
+const writeFreshness = 2 * time.Second
+
 // recent is what was read of VMs just now, by each name that was asked for, and
 // that this process has not changed since.
 type recent struct {
@@ -46,13 +50,13 @@ func (r *recent) keep(name vsphere.Name, read readStatus) {
 	r.byName[vsphere.Name{Moid: read.VM.Moid}] = read
 }
 
-// get is what was read of the VM of that name, nil where that is too long ago
-// or the VM was written to since the read began.
-func (r *recent) get(name vsphere.Name) *Status {
+// get is what was read of the VM of that name, nil where that is longer ago or
+// the VM was written to since the read began.
+func (r *recent) get(name vsphere.Name, within time.Duration) *Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	read, ok := r.byName[name]
-	if !ok || time.Since(read.at) > freshness || r.last[read.VM.Moid] > read.after {
+	if !ok || time.Since(read.at) > within || r.last[read.VM.Moid] > read.after {
 		return nil
 	}
 	return read.Status
@@ -80,7 +84,7 @@ func (m *Manager) Look(ctx context.Context, name vsphere.Name) (*Status, error) 
 // Recent is what was read of the VM of a name just now; it looks where nobody
 // did.
 func (m *Manager) Recent(ctx context.Context, name vsphere.Name) (*Status, error) {
-	if status := m.recent.get(name); status != nil {
+	if status := m.recent.get(name, freshness); status != nil {
 		return status, nil
 	}
 	return m.Look(ctx, name)
@@ -89,7 +93,7 @@ func (m *Manager) Recent(ctx context.Context, name vsphere.Name) (*Status, error
 // begin is the status that a write starts from: what was read just now, once,
 // else a read of its own.
 func (m *Manager) begin(ctx context.Context, moid string) (*Status, error) {
-	status := m.recent.get(vsphere.Name{Moid: moid})
+	status := m.recent.get(vsphere.Name{Moid: moid}, writeFreshness)
 	m.recent.forget(moid)
 	if status != nil {
 		return status, nil

@@ -52,25 +52,22 @@ func (s *Status) Blockers(allowExistingSnapshots bool) []string {
 	if allowExistingSnapshots {
 		existing = ""
 	}
-	return slices.Concat(s.machineBlockers(), s.snapshotBlockers(existing), s.diskBlockers())
+	return slices.Concat(s.machineBlockers(s.steps()), s.snapshotBlockers(existing), s.diskBlockers())
 }
 
 // removalBlockers are the reasons why a temporary snapshot that an earlier run
 // left cannot be removed, where that is all that there is to do.
 func (s *Status) removalBlockers() []string {
-	if !s.leftover() {
-		return nil
-	}
-	return append(s.lockedBlockers(), s.disabledBlockers("RemoveSnapshot_Task")...)
+	return append(s.lockedBlockers(s.steps()), s.disabledBlockers(s.steps())...)
 }
 
 // resetBlockers are the reasons why tracking cannot be reset now. Nothing allows
 // snapshots of others there.
 func (s *Status) resetBlockers() []string {
-	return slices.Concat(s.machineBlockers(), s.snapshotBlockers("remove the snapshots first"), s.diskBlockers())
+	return slices.Concat(s.machineBlockers(s.resetSteps()), s.snapshotBlockers("remove the snapshots first"), s.diskBlockers())
 }
 
-func (s *Status) machineBlockers() []string {
+func (s *Status) machineBlockers(steps []step) []string {
 	vm := s.VM
 	var blockers []string
 	add := func(format string, args ...any) { blockers = append(blockers, fmt.Sprintf(format, args...)) }
@@ -87,29 +84,29 @@ func (s *Status) machineBlockers() []string {
 	if vm.FaultTolerant {
 		add("it is protected by Fault Tolerance, which allows no snapshot: turn Fault Tolerance off for the migration")
 	}
-	blockers = append(blockers, s.lockedBlockers()...)
+	blockers = append(blockers, s.lockedBlockers(steps)...)
 	if vm.SnapshotsUnsupported {
 		add("its host says that it supports no snapshots (capability.snapshotOperationsSupported is false)")
 	}
 	for _, controller := range vm.SharedBus {
 		add("%s shares its SCSI bus with other virtual machines, which allows no snapshot: set its bus sharing to none", controller)
 	}
-	return append(blockers, s.disabledBlockers("ReconfigVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task")...)
+	return append(blockers, s.disabledBlockers(steps)...)
 }
 
-func (s *Status) lockedBlockers() []string {
-	if !s.VM.SnapshotLocked {
+func (s *Status) lockedBlockers(steps []step) []string {
+	if !s.VM.SnapshotLocked || !takesSnapshot(steps) {
 		return nil
 	}
 	return []string{"its snapshots are locked (config.flags.snapshotLocked): let the product that locked them release the virtual machine"}
 }
 
-// disabledBlockers are those of the given operations that somebody disabled. Who
+// disabledBlockers are those of the steps whose operations somebody disabled. Who
 // it was vCenter tells only in the fault that a call would meet.
-func (s *Status) disabledBlockers(needed ...string) []string {
+func (s *Status) disabledBlockers(steps []step) []string {
 	var blockers []string
 	for _, method := range s.VM.DisabledMethods {
-		if slices.Contains(needed, method) {
+		if slices.ContainsFunc(steps, func(s step) bool { return s.method == method }) {
 			blockers = append(blockers, fmt.Sprintf("the operation %s is disabled on it, as backup products do while they hold a virtual machine: "+
 				"let that product finish, or enable the operation again", method))
 		}

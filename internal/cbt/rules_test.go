@@ -43,6 +43,12 @@ func TestBlockers(t *testing.T) {
 		"a shared bus":                {func(vm *vsphere.VM) { vm.SharedBus = []string{"SCSI controller 1"} }, []string{"SCSI controller 1"}},
 		"a method that we need":       {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"ReconfigVM_Task"} }, []string{"ReconfigVM_Task"}},
 		"a method that we do not":     {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"PowerOffVM_Task"} }, nil},
+		"a method that is not needed": {func(vm *vsphere.VM) {
+			vm.ChangeTracking, vm.DisabledMethods = true, []string{"ReconfigVM_Task"}
+		}, nil},
+		"no snapshot is needed": {func(vm *vsphere.VM) {
+			vm.PowerState, vm.SnapshotLocked, vm.DisabledMethods = "poweredOff", true, []string{"CreateSnapshot_Task", "RemoveSnapshot_Task"}
+		}, nil},
 		"two snapshots":               {func(vm *vsphere.VM) { vm.Snapshots = chain(2) }, []string{"2 snapshots"}},
 		"the longest chain":           {func(vm *vsphere.VM) { vm.Snapshots = chain(32) }, []string{"32 snapshots", "32 deep"}},
 		"no disk":                     {func(vm *vsphere.VM) { vm.Disks = nil }, []string{"no disk"}},

@@ -6,11 +6,13 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-func newDisks(devices []types.BaseVirtualDevice) []Disk {
+// newDisks reads the disks of a VM whose current snapshot is that deep, 0 without
+// one.
+func newDisks(devices []types.BaseVirtualDevice, depth int) []Disk {
 	var disks []Disk
 	for _, device := range devices {
 		if disk, ok := device.(*types.VirtualDisk); ok {
-			disks = append(disks, newDisk(disk))
+			disks = append(disks, newDisk(disk, depth))
 		}
 	}
 	return disks
@@ -19,7 +21,7 @@ func newDisks(devices []types.BaseVirtualDevice) []Disk {
 // newDisk reads a disk. Which backings carry a change ID, and under which
 // name, is the API's own text; the sparse format of Horizon (SeSparse) is
 // among them.
-func newDisk(from *types.VirtualDisk) Disk {
+func newDisk(from *types.VirtualDisk, depth int) Disk {
 	disk := Disk{Key: from.Key, Label: label(&from.VirtualDevice), Capacity: from.CapacityInBytes, Backing: BackingUnknown}
 	if disk.Capacity == 0 {
 		disk.Capacity = from.CapacityInKB * 1024
@@ -32,20 +34,20 @@ func newDisk(from *types.VirtualDisk) Disk {
 	case *types.VirtualDiskFlatVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingFlatVer2, b.DiskMode, b.ChangeId
 		disk.MultiWriter = isMultiWriter(b.Sharing)
-		disk.File = bottom(b, func(b *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo { return b.Parent }).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo { return b.Parent }).FileName
 	case *types.VirtualDiskSparseVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSparseVer2, b.DiskMode, b.ChangeId
-		disk.File = bottom(b, func(b *types.VirtualDiskSparseVer2BackingInfo) *types.VirtualDiskSparseVer2BackingInfo {
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskSparseVer2BackingInfo) *types.VirtualDiskSparseVer2BackingInfo {
 			return b.Parent
 		}).FileName
 	case *types.VirtualDiskSeSparseBackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSeSparse, b.DiskMode, b.ChangeId
-		disk.File = bottom(b, func(b *types.VirtualDiskSeSparseBackingInfo) *types.VirtualDiskSeSparseBackingInfo { return b.Parent }).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskSeSparseBackingInfo) *types.VirtualDiskSeSparseBackingInfo { return b.Parent }).FileName
 	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingRDM, b.DiskMode, b.ChangeId
 		disk.PhysicalMode = b.CompatibilityMode == string(types.VirtualDiskCompatibilityModePhysicalMode)
 		disk.MultiWriter = isMultiWriter(b.Sharing)
-		disk.File = bottom(b, func(b *types.VirtualDiskRawDiskMappingVer1BackingInfo) *types.VirtualDiskRawDiskMappingVer1BackingInfo {
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskRawDiskMappingVer1BackingInfo) *types.VirtualDiskRawDiskMappingVer1BackingInfo {
 			return b.Parent
 		}).FileName
 	case *types.VirtualDiskPartitionedRawDiskVer2BackingInfo:
@@ -62,9 +64,15 @@ func newDisk(from *types.VirtualDisk) Disk {
 	return disk
 }
 
-// bottom follows a chain of backings down to the one that is no delta.
-func bottom[B any](backing *B, parent func(*B) *B) *B {
-	for below := parent(backing); below != nil; below = parent(backing) {
+// bottom follows a chain of backings down to the one that is no delta of a
+// snapshot: as many as the VM's snapshots have put above it. What is below that
+// is not the VM's own, but that of what a linked clone was made of.
+func bottom[B any](backing *B, depth int, parent func(*B) *B) *B {
+	for range depth {
+		below := parent(backing)
+		if below == nil {
+			break
+		}
 		backing = below
 	}
 	return backing

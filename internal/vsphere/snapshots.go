@@ -30,7 +30,7 @@ func (c *Client) SnapshotDisks(ctx context.Context, snapshot string) ([]Disk, er
 	if err != nil {
 		return nil, err
 	}
-	return newDisks(found.Config.Hardware.Device), nil
+	return newDisks(found.Config.Hardware.Device, 0), nil
 }
 
 // WatchSnapshots calls seen with a VM's snapshots as they are, and again each

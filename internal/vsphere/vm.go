@@ -52,8 +52,8 @@ type Disk struct {
 	// Key is the device key, unique in the VM: 2000, 2001, …
 	Key   int32
 	Label string
-	// File is the datastore path of the disk, "" where it has none: the one at
-	// the bottom of the chain, which snapshots do not move.
+	// File is the datastore path of the disk, "" where it has none: the one below
+	// the VM's snapshots, which these do not move.
 	File string
 	// Top is the file that is written now, another one while there are
 	// snapshots.
@@ -139,6 +139,9 @@ func newVM(from *mo.VirtualMachine) *VM {
 		ConsolidationNeeded: from.Runtime.ConsolidationNeeded,
 		DisabledMethods:     from.DisabledMethod,
 	}
+	if from.Snapshot != nil {
+		vm.Snapshots = flatten(nil, from.Snapshot.RootSnapshotList, 1)
+	}
 	if config := from.Config; config != nil {
 		vm.UUID = config.Uuid
 		vm.InstanceUUID = config.InstanceUuid
@@ -147,14 +150,11 @@ func newVM(from *mo.VirtualMachine) *VM {
 		vm.HardwareVersion = hardwareVersion(config.Version)
 		vm.ChangeTracking = config.ChangeTrackingEnabled != nil && *config.ChangeTrackingEnabled
 		vm.SnapshotLocked = config.Flags.SnapshotLocked != nil && *config.Flags.SnapshotLocked
-		vm.Disks = newDisks(config.Hardware.Device)
+		vm.Disks = newDisks(config.Hardware.Device, currentDepth(from.Snapshot, vm.Snapshots))
 		vm.SharedBus = sharedBus(config.Hardware.Device)
 	}
 	if from.Guest != nil {
 		vm.ToolsRunning = from.Guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
-	}
-	if from.Snapshot != nil {
-		vm.Snapshots = flatten(nil, from.Snapshot.RootSnapshotList, 1)
 	}
 	return vm
 }
@@ -185,6 +185,19 @@ func sharedBus(devices []types.BaseVirtualDevice) []string {
 		}
 	}
 	return labels
+}
+
+// currentDepth is how deep the snapshot is that the VM runs on, 0 without one.
+func currentDepth(info *types.VirtualMachineSnapshotInfo, snapshots []Snapshot) int {
+	if info == nil || info.CurrentSnapshot == nil {
+		return 0
+	}
+	for _, s := range snapshots {
+		if s.Moid == info.CurrentSnapshot.Value {
+			return s.Depth
+		}
+	}
+	return 0
 }
 
 func flatten(list []Snapshot, tree []types.VirtualMachineSnapshotTree, depth int) []Snapshot {

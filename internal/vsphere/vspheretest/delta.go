@@ -2,6 +2,7 @@ package vspheretest
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -20,7 +21,7 @@ func addDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, number int3
 		parent := *flat
 		top := *flat
 		top.Parent = &parent
-		top.FileName = fmt.Sprintf("%s-%06d.vmdk", strings.TrimSuffix(root(flat).FileName, ".vmdk"), number)
+		top.FileName = fmt.Sprintf("%s-%06d.vmdk", strings.TrimSuffix(base(flat).FileName, ".vmdk"), number)
 		disk.Backing = &top
 	}
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
@@ -31,7 +32,7 @@ func addDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, number int3
 func dropDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, all bool) {
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		flat, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
-		for ok && flat.Parent != nil {
+		for ok && isDelta(flat) {
 			id := flat.ChangeId
 			flat = flat.Parent
 			flat.ChangeId = id
@@ -44,9 +45,17 @@ func dropDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, all bool) 
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
 }
 
-func root(flat *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo {
-	for flat.Parent != nil {
+// base is the file below all deltas; a linked clone's has another VM's for a
+// parent.
+func base(flat *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo {
+	for isDelta(flat) {
 		flat = flat.Parent
 	}
 	return flat
+}
+
+var deltaPattern = regexp.MustCompile(`-[0-9]{6}\.vmdk$`)
+
+func isDelta(flat *types.VirtualDiskFlatVer2BackingInfo) bool {
+	return flat.Parent != nil && deltaPattern.MatchString(flat.FileName)
 }

@@ -133,6 +133,10 @@ type authorization struct {
 }
 
 func (a *authorization) HasUserPrivilegeOnEntities(req *types.HasUserPrivilegeOnEntities) soap.HasFault {
+	if req.UserName != Username { // a real vCenter knows no such user
+		fault := &types.NotFound{}
+		return &methods.HasUserPrivilegeOnEntitiesBody{Fault_: simulator.Fault(faultText(fault), fault)}
+	}
 	var result []types.EntityPrivilege
 	for _, entity := range req.Entities {
 		answer := types.EntityPrivilege{Entity: entity}

@@ -37,8 +37,11 @@ func (s *trackedSnapshot) remove(ctx *simulator.Context, req *types.RemoveSnapsh
 	}
 	return s.vcenter.runTask(ctx, vm, "RemoveSnapshot_Task", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		gone := func() types.BaseMethodFault {
-			if ctx.Map.Get(s.Self) == nil {
+			switch {
+			case ctx.Map.Get(s.Self) == nil:
 				return &types.ManagedObjectNotFound{Obj: s.Self}
+			case isTrue(vm.Config.Flags.SnapshotLocked): // fact 17
+				return &types.SnapshotLocked{}
 			}
 			s.vcenter.apply(ctx, vm) // a removal is a stun too (fact 3)
 			return nil

@@ -21,6 +21,7 @@ func (v *VCenter) runTask(
 	task := simulator.CreateTask(vm, strings.ToLower(name[:1])+name[1:], nil) // descriptionId "VirtualMachine.createSnapshot"
 	task.Info.Name = method
 	task.Info.State = types.TaskInfoStateRunning
+	task.Info.Reason = &types.TaskReasonUser{UserName: Username}
 	started := time.Now()
 	task.Info.StartTime = &started
 

@@ -131,6 +131,9 @@ func (m *trackedVM) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_T
 func (m *trackedVM) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
 	ref, fault := m.vcenter.runTask(ctx, m.VirtualMachine, "RemoveAllSnapshots_Task", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		prepare := func() types.BaseMethodFault {
+			if isTrue(m.Config.Flags.SnapshotLocked) {
+				return &types.SnapshotLocked{}
+			}
 			m.vcenter.apply(ctx, m.VirtualMachine)
 			return nil
 		}
