@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -25,6 +26,9 @@ const (
 	// privateFound is the key of private state that holds what was found at
 	// create.
 	privateFound = "found"
+	// privateInterrupted is the key of the one that says that a create was
+	// interrupted: the state has what was planned, and nobody has looked since.
+	privateInterrupted = "interrupted"
 )
 
 type cbtModel struct {
@@ -133,6 +137,15 @@ type found struct {
 func encodeFound(status *cbt.Status) []byte {
 	encoded, _ := json.Marshal(found{Enabled: status.Enabled()}) // a bool cannot fail
 	return encoded
+}
+
+func markInterrupted(ctx context.Context, to private, interrupted bool) diag.Diagnostics {
+	return to.SetKey(ctx, privateInterrupted, strconv.AppendBool(nil, interrupted))
+}
+
+func wasInterrupted(ctx context.Context, from private) bool {
+	mark, _ := from.GetKey(ctx, privateInterrupted)
+	return string(mark) == "true"
 }
 
 // disablesOnDestroy says whether a destroy switches tracking off.

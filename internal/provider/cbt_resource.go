@@ -107,7 +107,11 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if state != nil && !plan.work(state) {
+	interrupted := state != nil && wasInterrupted(ctx, req.Private)
+	if interrupted { // or nothing might be a change
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), types.ListUnknown(types.ObjectType{AttrTypes: diskTypes}))...)
+	}
+	if state != nil && !interrupted && !plan.work(state) {
 		if !plan.Disks.Equal(state.Disks) {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), state.Disks)...)
 		}
@@ -143,7 +147,7 @@ func (r *cbtResource) refuse(
 		blocked.Reasons = r.services.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
 	}
 	if len(blocked.Reasons) > 0 {
-		resp.Diagnostics.Append(vmDiagnostic(plan.verb(state), config.at(), blocked))
+		resp.Diagnostics.Append(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil))
 	}
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
@@ -182,8 +186,9 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateFound, encodeFound(found))...)
 	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
 	plan.fromStatus(status, &resp.Diagnostics)
-	if interrupted { // Terraform insists on what was planned; the next refresh says what is
+	if interrupted { // Terraform insists on what was planned; the mark says that it need not be so
 		plan.Enabled, plan.Initialized = types.BoolValue(true), types.BoolValue(true)
+		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, true)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
@@ -249,6 +254,7 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	defer cancel()
 	status, err := current(ctx, r.services.manager.Look, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
+		r.services.rememberGone(state.vmNames)
 		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return
@@ -259,6 +265,9 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.refresh(status.VM)
 	state.setStatus(status, &resp.Diagnostics)
+	if wasInterrupted(ctx, req.Private) { // the state says now what is
+		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, false)...)
+	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
@@ -274,7 +283,8 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		return
 	}
 	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
-	if !plan.work(&state) {
+	interrupted := wasInterrupted(ctx, req.Private)
+	if !interrupted && !plan.work(&state) {
 		plan.Disks = state.Disks
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
@@ -292,6 +302,9 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic(plan.verb(&state), path.Root("id"), err))
 		return
+	}
+	if interrupted {
+		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, false)...)
 	}
 	plan.fromStatus(status, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
@@ -315,7 +328,7 @@ func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	prior, diags := req.Private.GetKey(ctx, privateFound)
 	resp.Diagnostics.Append(diags...)
 	disables := state.disablesOnDestroy(prior, &resp.Diagnostics)
-	if !disables && state.Initialized.ValueBool() {
+	if !disables && state.Initialized.ValueBool() && !wasInterrupted(ctx, req.Private) {
 		return
 	}
 	timeout, diags := state.Timeouts.Delete(ctx, cbtWriteTimeout)

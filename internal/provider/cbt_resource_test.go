@@ -284,7 +284,7 @@ func TestCBTVMGone(t *testing.T) {
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
 			{Config: e.provider() + cbtConfig("")},
-			{PreConfig: func() { must(t, vm.Destroy()) }, Config: e.provider() + cbtConfig(""), PlanOnly: true, ExpectError: words("Virtual Machine Not Found")},
+			{PreConfig: func() { must(t, vm.Destroy()) }, Config: e.provider() + cbtConfig(""), ExpectError: words("Virtual Machine Not Found")},
 		},
 	})
 }

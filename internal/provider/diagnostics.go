@@ -50,7 +50,7 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 			fmt.Sprintf("There are %s. Name the one that you mean by vm_path or vm_moid.", ambiguous))
 	case errors.Is(err, vsphere.ErrNotFound):
 		return diag.NewAttributeErrorDiagnostic(at, "Virtual Machine Not Found",
-			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account may not see it. Check the value, and that the account has System.Read on it; where the virtual machine is gone, remove it from the configuration (terraform destroy needs -refresh=false then).\n\n%v", attribute, err))
+			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account may not see it. Check the value, and that the account has System.Read on it; where the virtual machine is gone, remove it from the configuration.\n\n%v", attribute, err))
 	case errors.As(err, &permission):
 		return diag.NewAttributeErrorDiagnostic(at, "Missing vCenter Privilege",
 			fmt.Sprintf("The account has no %s on %s. Add the privilege to its role, and apply again.\n\n%v", permission.Privilege, permission.Object, err))
@@ -98,6 +98,19 @@ func shownFingerprint(err *tls.CertificateVerificationError) string {
 	}
 	sum := sha256.Sum256(err.UnverifiedCertificates[0].Raw)
 	return ", which was " + strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":") + " here"
+}
+
+// hintDestroy adds to what a plan refuses of a resource that exists how to let go
+// of it all the same: Terraform plans before it destroys, too.
+func hintDestroy(d diag.Diagnostic, exists bool) diag.Diagnostic {
+	if !exists || d.Severity() != diag.SeverityError {
+		return d
+	}
+	detail := d.Detail() + "\n\nTo destroy the resource as things are: terraform destroy -refresh=false."
+	if at, ok := d.(diag.DiagnosticWithPath); ok {
+		return diag.NewAttributeErrorDiagnostic(at.Path(), d.Summary(), detail)
+	}
+	return diag.NewErrorDiagnostic(d.Summary(), detail)
 }
 
 // sentence makes a sentence of an error's text.

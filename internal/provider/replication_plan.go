@@ -73,7 +73,13 @@ func (r *replicationResource) look(
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	r.preflight(ctx, config.at(), cycle, status, &resp.Diagnostics)
+	var refusals diag.Diagnostics
+	defer func() {
+		for _, refusal := range refusals {
+			resp.Diagnostics.Append(hintDestroy(refusal, state != nil))
+		}
+	}()
+	r.preflight(ctx, config.at(), cycle, status, &refusals)
 	cycle.Sizes = recallSizes(ctx, seen)
 	for _, trap := range replication.Traps(cycle, status) {
 		resp.Diagnostics.AddAttributeWarning(config.at(), trap.Summary, trap.Detail)
@@ -85,7 +91,7 @@ func (r *replicationResource) look(
 		status = recall(ctx, seen, status)
 	}
 	plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
-	explain(cycle, status, &resp.Diagnostics)
+	explain(cycle, status, &refusals)
 }
 
 // runs says whether an update is another cycle: by triggers, because the last

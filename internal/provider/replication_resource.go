@@ -93,6 +93,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	defer cancel()
 	status, err := current(ctx, r.services.manager.Look, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
+		r.services.rememberGone(state.vmNames)
 		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return

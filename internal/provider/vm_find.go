@@ -64,6 +64,9 @@ func (s *services) planned(
 			return nil // not known before apply
 		}
 		status, err := s.manager.Recent(ctx, given[0].Name)
+		if errors.Is(err, vsphere.ErrNotFound) && s.wasGone(given[0].Name) {
+			return nil // there is a warning already, and a destroy plans too
+		}
 		if err != nil {
 			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", given[0].at, err))
 			return nil
@@ -145,9 +148,22 @@ func movedWarning(stray givenName, vm *vsphere.VM) diag.Diagnostic {
 			stray, vm.Path, vm.Moid, stray.attribute(), now))
 }
 
+// rememberGone keeps the names of a VM that is gone, for the plan that follows in
+// the same process.
+func (s *services) rememberGone(state vmNames) {
+	for _, name := range state.given() {
+		s.gone.Store(name.Name, true)
+	}
+}
+
+func (s *services) wasGone(name vsphere.Name) bool {
+	_, ok := s.gone.Load(name)
+	return ok
+}
+
 // goneWarning is for a resource whose VM is in vCenter no more.
 func goneWarning(state vmNames) diag.Diagnostic {
 	return diag.NewWarningDiagnostic("Virtual Machine Gone",
 		fmt.Sprintf("The virtual machine %s, with the managed object ID %s, is not in vCenter any more, or the account may not see it. "+
-			"The resource that managed it is taken out of state: remove it from the configuration too, or write which virtual machine takes its place.", state.VMPath, state.VMMoid.ValueString()))
+			"The resource that managed it is taken out of state. An apply fails until the configuration has it no more, or names the virtual machine that takes its place.", state.VMPath, state.VMMoid.ValueString()))
 }
