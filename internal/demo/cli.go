@@ -26,27 +26,23 @@ var configuration []byte
 // cli runs a real Terraform, or OpenTofu, on the provider that was just built.
 type cli struct {
 	program, dir string
-	env          []string
+	own          []string // of the environment
 }
 
-func newCLI(ctx context.Context, dir string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
+func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
 	program, err := find(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
 	bin := filepath.Join(dir, "bin")
-	fmt.Println("Building the provider …")
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".")
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build the provider: %w", err)
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		return nil, err
 	}
 	migratekit, err := migratekittest.Install(bin)
 	if err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "terraformrc")
-	overrides := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", bin)
 	variables, err := json.Marshal(map[string]any{"exports": exports})
 	if err != nil {
 		return nil, err
@@ -54,19 +50,26 @@ func newCLI(ctx context.Context, dir string, vcenter *vspheretest.VCenter, expor
 	work := filepath.Join(dir, "work")
 	if err := errors.Join(
 		os.Mkdir(work, 0o700),
-		os.WriteFile(config, []byte(overrides), 0o600),
 		os.WriteFile(filepath.Join(work, "main.tf"), configuration, 0o600),
 		os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600),
 	); err != nil {
 		return nil, err
 	}
-	c := &cli{program: program, dir: work, env: append(os.Environ(),
-		"TF_CLI_CONFIG_FILE="+config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
-		"VSPHERE_SERVER="+vcenter.URL.Host, "VSPHERE_USER="+vspheretest.Username,
-		"VSPHERE_PASSWORD="+vspheretest.Password, "VSPHERE_THUMBPRINT="+vcenter.Thumbprint(),
-		"VMA_MIGRATEKIT_PATH="+migratekit,
-		"PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"),
-	)}
+	c := &cli{program: program, dir: work, own: []string{
+		"TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
+		"VSPHERE_SERVER=" + vcenter.URL.Host, "VSPHERE_USER=" + vspheretest.Username,
+		"VSPHERE_PASSWORD=" + vspheretest.Password, "VSPHERE_THUMBPRINT=" + vcenter.Thumbprint(),
+		"VMA_MIGRATEKIT_PATH=" + migratekit,
+		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+	}}
+	if release == "" {
+		err = c.build(ctx, bin, config)
+	} else {
+		err = c.install(ctx, release, filepath.Join(dir, "mirror"), config)
+	}
+	if err != nil {
+		return nil, err
+	}
 	fmt.Printf("The embedded vCenter listens on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL)
 	return c, nil
 }
@@ -106,7 +109,7 @@ func (c *cli) run(ctx context.Context, want int, args ...string) error {
 
 func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) error {
 	command := exec.CommandContext(ctx, c.program, args...)
-	command.Dir, command.Env = c.dir, c.env
+	command.Dir, command.Env = c.dir, append(os.Environ(), c.own...)
 	command.Stdout, command.Stderr = output, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	return command.Run()

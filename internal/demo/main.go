@@ -1,11 +1,13 @@
 // Command demo shows the provider at work on one machine, without a vCenter:
-// it builds the provider, starts the embedded vCenter and NBD exports, and runs
-// real terraform commands. It leaves nothing behind.
+// it builds the provider (or installs it from a release), starts the embedded
+// vCenter and NBD exports, and runs real terraform commands; or it leaves the
+// stage to whoever wants to run some. It leaves nothing behind.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -23,10 +25,13 @@ func main() {
 	if migratekittest.Called() {
 		os.Exit(migratekittest.Main())
 	}
+	release := flag.String("mirror", "", "install the provider with terraform init, from the release in this `directory`")
+	yours := flag.Bool("playground", false, "run nothing, and wait for what you do")
+	flag.Parse()
 	log.SetOutput(io.Discard) // the simulator's own chatter
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, *release, *yours); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
@@ -52,7 +57,7 @@ const (
 	firstKey = 2000
 )
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, release string, yours bool) (err error) {
 	dir, err := os.MkdirTemp("", "vma-demo-")
 	if err != nil {
 		return err
@@ -68,10 +73,13 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.nbd.Close()) }()
-	if s.cli, err = newCLI(ctx, dir, vcenter, map[string]string{
+	if s.cli, err = newCLI(ctx, dir, release, vcenter, map[string]string{
 		"2000": s.nbd.URI("web01-0"), "2001": s.nbd.URI("web01-1"),
 	}); err != nil {
 		return err
+	}
+	if yours {
+		return s.playground(ctx)
 	}
 	if err := s.play(ctx); err != nil {
 		return err

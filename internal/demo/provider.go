@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+)
+
+// build builds the provider into bin, where the CLI is told to take it from.
+func (c *cli) build(ctx context.Context, bin, config string) error {
+	fmt.Println("Building the provider …")
+	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".")
+	build.Stdout, build.Stderr = os.Stdout, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the provider: %w", err)
+	}
+	overrides := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n  }\n  direct {}\n}\n", bin)
+	return os.WriteFile(config, []byte(overrides), 0o600)
+}
+
+// install makes a filesystem mirror of the archives of a release, and has the CLI
+// install the provider from it, as it would from a registry.
+func (c *cli) install(ctx context.Context, release, mirror, config string) error {
+	if err := os.WriteFile(config, nil, 0o600); err != nil {
+		return err
+	}
+	address, err := c.address(ctx)
+	if err != nil {
+		return err
+	}
+	archives, err := filepath.Glob(filepath.Join(release, "terraform-provider-vma_*.zip"))
+	if err == nil && len(archives) == 0 {
+		err = fmt.Errorf("there is no release in %s: run make snapshot first", release)
+	}
+	if err != nil {
+		return err
+	}
+	packed := filepath.Join(mirror, filepath.FromSlash(address))
+	if err := os.MkdirAll(packed, 0o700); err != nil {
+		return err
+	}
+	for _, archive := range archives {
+		content, err := os.ReadFile(archive)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(packed, filepath.Base(archive)), content, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(config, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror), 0o600); err != nil {
+		return err
+	}
+	return c.run(ctx, 0, "init", "-no-color")
+}
+
+var required = regexp.MustCompile(`provider\[(.*/vma-project/vma)\]`)
+
+// address is where the CLI expects the provider to come from: Terraform and
+// OpenTofu have a registry each.
+func (c *cli) address(ctx context.Context) (string, error) {
+	var output bytes.Buffer
+	if err := c.quietly(ctx, &output, "providers"); err != nil {
+		return "", err
+	}
+	found := required.FindSubmatch(output.Bytes())
+	if found == nil {
+		return "", errors.New("the configuration requires no vma-project/vma")
+	}
+	return string(found[1]), nil
+}
