@@ -38,7 +38,8 @@ const (
 	repUnknown  = repErrBit | 6
 	repShutdown = repErrBit | 7
 
-	infoExport = 0
+	infoExport    = 0
+	infoBlockSize = 3
 
 	transmissionReadOnly = 1 << 1
 	commandDisconnect    = 2
@@ -146,7 +147,8 @@ func askInfo(conn io.ReadWriter, name string) (Export, error) {
 	var data bytes.Buffer
 	_ = binary.Write(&data, binary.BigEndian, uint32(len(name))) //nolint:gosec // a name of an export is short
 	data.WriteString(name)
-	_ = binary.Write(&data, binary.BigEndian, uint16(0)) // no further information is asked for
+	// A server that insists on its block size tells nothing to who does not ask for it.
+	_ = binary.Write(&data, binary.BigEndian, []uint16{1, infoBlockSize})
 	if err := writeOption(conn, optInfo, data.Bytes()); err != nil {
 		return Export{}, err
 	}

@@ -31,6 +31,7 @@ func TestVerify(t *testing.T) {
 	}{
 		"exact size":                         {nbdtest.Newstyle, "web01-0", nil},
 		"the default export":                 {nbdtest.Newstyle, "", nil},
+		"a server that wants a block size":   {nbdtest.WantsBlockSize, "web01-0", nil},
 		"a server without NBD_OPT_INFO":      {nbdtest.WithoutInfo, "web01-0", nil},
 		"too small":                          {nbdtest.Newstyle, "small", small},
 		"read-only":                          {nbdtest.Newstyle, "frozen", nbd.ErrReadOnly},
@@ -90,6 +91,14 @@ func TestVerifySilentServer(t *testing.T) {
 
 func TestVerifyWaitsForAnExportThatComesUp(t *testing.T) {
 	t.Parallel()
+	server, err := nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{"web01-0": {Size: size, After: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	if err := nbd.Verify(t.Context(), parse(t, server.URI("web01-0")), size); err != nil || server.Asked("web01-0") != 3 {
+		t.Errorf("asked %d times: %v", server.Asked("web01-0"), err)
+	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

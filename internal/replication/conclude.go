@@ -33,7 +33,12 @@ func conclude(
 				status.Disk(key), status.VM.Path, kindText(kind), kindText(told)))
 		}
 		result.Disks[key] = DiskResult{Kind: kind, ChangedBytes: changedBytes(key, kind, status, measured)}
-		if id := changeID(key, status, measured, posted); id != "" {
+		id, agreed := changeID(key, status, measured, posted)
+		if !agreed {
+			result.Warnings = append(result.Warnings, fmt.Sprintf("migratekit filed the change ID %s for %s of %s, and its snapshot has %s: the next cycle copies from %s, which is the safe one",
+				posted[key], status.Disk(key), status.VM.Path, measured.disks[key].ChangeID, id))
+		}
+		if id != "" {
 			result.ChangeIDs[key] = id
 		}
 	}
@@ -59,7 +64,7 @@ func doubts(cycle *Cycle, status *cbt.Status, measured measurement, result *Resu
 	var warnings []string
 	for _, key := range keys {
 		if _, ok := result.Disks[key]; !ok {
-			warnings = append(warnings, fmt.Sprintf("migratekit completed, but neither its log nor the change-ID store says that it copied %s of %s, which therefore keeps its last change ID",
+			warnings = append(warnings, fmt.Sprintf("migratekit completed, but nothing says that it copied %s of %s to its end, which therefore keeps its last change ID",
 				status.Disk(key), status.VM.Path))
 		}
 	}
@@ -88,17 +93,14 @@ type copyLog struct {
 }
 
 // ended says that a disk was copied to its end. With a store that is what the
-// store has, or what the log of a run that ended well has; that for OpenStack
-// copies every disk, one after another, unless neither its log nor a snapshot
-// shows that it copied at all.
+// store has, since a change ID is filed after the copy; without one every disk is
+// copied, one after another, unless neither the log nor a snapshot shows that
+// anything was.
 func (l copyLog) ended(key int32, posted map[int32]string, succeeded, snapshot bool) bool {
-	_, began := l.kinds[key]
-	switch {
-	case posted[key] != "":
-		return true
-	case posted != nil:
-		return succeeded && began
+	if posted != nil {
+		return posted[key] != ""
 	}
+	_, began := l.kinds[key]
 	return (succeeded && (began || snapshot)) || (began && key != l.last)
 }
 
@@ -117,12 +119,19 @@ func copies(status *cbt.Status, outcome migratekit.Outcome, measured measurement
 		if !ok {
 			continue
 		}
-		l.kinds[key], l.last = cbt.Incremental, key
-		if c.Full {
-			l.kinds[key] = cbt.Full
+		l.last = key
+		if c.Full || l.kinds[key] == "" { // a cutover copies twice, and a whole copy stays one
+			l.kinds[key] = kindOf(c)
 		}
 	}
 	return l
+}
+
+func kindOf(c migratekit.Copy) cbt.Kind {
+	if c.Full {
+		return cbt.Full
+	}
+	return cbt.Incremental
 }
 
 // changedBytes is the whole disk for a full copy.
@@ -136,17 +145,27 @@ func changedBytes(key int32, kind cbt.Kind, status *cbt.Status, measured measure
 	return -1
 }
 
-// changeID is what the next cycle copies from: what migratekit filed, else that
-// of its snapshot, else that of before the run, which is older and so never
-// too new.
-func changeID(key int32, status *cbt.Status, measured measurement, posted map[int32]string) string {
-	if id := posted[key]; id != "" {
-		return id
+// changeID is what the next cycle copies from: that of the snapshot that was
+// copied, else what migratekit filed, else that of before the run, which is older
+// and so never too new. Where the first two do not agree it is the older one.
+func changeID(key int32, status *cbt.Status, measured measurement, posted map[int32]string) (id string, agreed bool) {
+	filed, kept := posted[key], measured.disks[key].ChangeID
+	switch {
+	case kept == "" && filed == "":
+		return status.Disk(key).ChangeID, true
+	case kept == "":
+		return filed, true
+	case filed == "" || filed == kept:
+		return kept, true
+	case cbt.Epoch(filed) == cbt.Epoch(kept) && sequence(filed) < sequence(kept):
+		return filed, false
 	}
-	if disk, ok := measured.disks[key]; ok {
-		return disk.ChangeID
-	}
-	return status.Disk(key).ChangeID
+	return kept, false
+}
+
+func sequence(id string) int64 {
+	parsed, _ := cbt.ParseChangeID(id)
+	return parsed.Sequence
 }
 
 // overall is what a cycle was as a whole.

@@ -89,6 +89,13 @@ func log(full bool, files ...string) migratekit.Outcome {
 	return outcome
 }
 
+// twice is the log of a cutover.
+func twice(files ...string) migratekit.Outcome {
+	outcome := log(true, files...)
+	outcome.Copies = append(outcome.Copies, log(false, files...).Copies...)
+	return outcome
+}
+
 // What the next cycle copies from is never newer than what was copied.
 func TestConclude(t *testing.T) {
 	t.Parallel()
@@ -152,6 +159,32 @@ func TestConclude(t *testing.T) {
 			true,
 			map[int32]string{2000: "A/6", 2001: "B/3"},
 			cbt.Incremental, 100, 1,
+		},
+		"a disk whose copy began, and that was not filed": {
+			&Cycle{Exports: exports(2000, 2001), Previous: previous}, log(false, a, b), snapshot,
+			map[int32]string{2000: "A/6"},
+			true,
+			map[int32]string{2000: "A/6", 2001: "B/3"},
+			cbt.Incremental, 100, 1,
+		},
+		"filed otherwise than the snapshot has it": {
+			&Cycle{Exports: exports(2000, 2001), Previous: previous}, log(false, a, b), snapshot,
+			map[int32]string{2000: "A/99", 2001: "Z/1"},
+			true,
+			map[int32]string{2000: "A/6", 2001: "B/6"},
+			cbt.Incremental, 100, 2,
+		},
+		"filed as older than the snapshot": {
+			&Cycle{Exports: exports(2000), Previous: previous}, log(false, a), snapshot,
+			map[int32]string{2000: "A/5"},
+			true,
+			map[int32]string{2000: "A/5"},
+			cbt.Incremental, 100, 1,
+		},
+		"a cutover as the first cycle copies twice": {
+			&Cycle{OpenStack: &migratekit.OpenStack{Cutover: true}}, twice(a, b), snapshot, nil, true,
+			map[int32]string{2000: "A/6", 2001: "B/6"},
+			cbt.Full, 2 * size, 0,
 		},
 		"a disk that is no longer copied": {
 			&Cycle{Exports: exports(2000), Previous: previous}, log(false, a), snapshot,

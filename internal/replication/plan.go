@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // Planned is what the next copy of one disk will be.
@@ -76,6 +77,17 @@ func Problems(cycle *Cycle, status *cbt.Status) []string {
 		}
 	}
 	return problems
+}
+
+// WithoutLeftovers is the status as it is once the snapshots of earlier runs are
+// removed, where the cycle removes them. It is pure.
+func WithoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
+	if !cycle.RemoveLeftovers {
+		return status
+	}
+	vm := *status.VM
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), func(s vsphere.Snapshot) bool { return s.Name == snapshotName })
+	return cbt.NewStatus(&vm)
 }
 
 // NotCopied are the disks of the VM that a cycle leaves out.

@@ -32,7 +32,7 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	if err != nil {
 		return result, err
 	}
-	if err := migratekit.CheckPlaces(cycle.LogDirectory); err != nil {
+	if err := migratekit.CheckPlaces(cycle.LogDirectory, cycle.Env); err != nil {
 		return result, &PlaceError{Directory: cycle.LogDirectory, Err: err}
 	}
 	if cycle.OpenStack != nil {
@@ -188,7 +188,11 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 		err = ErrIncomplete
 	}
 	measured := watcher.stop()
-	if tidied := r.removeOwn(ctx, status); tidied != nil {
+	own := measured.snapshots
+	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
+		own = nil // it makes several, and the last may not have been seen
+	}
+	if tidied := r.removeOwn(ctx, status, own); tidied != nil {
 		result.Warnings = append(result.Warnings, tidied.Error())
 	}
 	conclude(cycle, status, outcome, measured, posted, err == nil, result)

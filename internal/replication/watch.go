@@ -25,7 +25,10 @@ const (
 
 // measurement is what vCenter says of the snapshot of one run.
 type measurement struct {
-	// seen says that the snapshot was seen at all.
+	// snapshots are the managed object IDs of those that were seen; more than
+	// one of a cutover.
+	snapshots []string
+	// seen says that one was seen, and read.
 	seen bool
 	// disks are by device key, with the change IDs of the snapshot's moment.
 	disks map[int32]vsphere.Disk
@@ -43,6 +46,8 @@ type watcher struct {
 	noticed  chan struct{} // closed when it has told of migratekit's
 	measured chan struct{} // closed when there is no more to learn
 	result   measurement
+
+	began, once sync.Once // close watching and noticed
 }
 
 // watch starts watching; stop must be called. Snapshots that are there already
@@ -55,26 +60,41 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 	}
 	go func() {
 		defer close(w.measured)
-		var (
-			snapshot string
-			first    sync.Once
-		)
-		err := r.vcenter.WatchSnapshots(watching, cycle.Moid, func(list []vsphere.Snapshot) bool {
-			first.Do(func() { close(w.watching) })
-			i := slices.IndexFunc(list, func(s vsphere.Snapshot) bool { return isNew(s, status.VM) })
-			if i < 0 {
-				return false
+		previous := cycle.Previous
+		for {
+			snapshot, err := r.next(watching, cycle, status, w)
+			if err == nil {
+				w.result.snapshots = append(w.result.snapshots, snapshot)
+				w.once.Do(func() { close(w.noticed) })
+				err = r.measure(watching, cycle.Moid, previous, snapshot, &w.result)
 			}
-			snapshot = list[i].Moid
-			return true
-		})
-		if err == nil {
-			close(w.noticed)
-			err = r.measure(watching, cycle, snapshot, &w.result)
+			if w.result.err = err; err != nil || cycle.OpenStack == nil || !cycle.OpenStack.Cutover {
+				return
+			}
+			// A cutover makes another one, of what changed since this one.
+			previous = map[int32]string{}
+			for key, disk := range w.result.disks {
+				previous[key] = disk.ChangeID
+			}
 		}
-		w.result.err = err
 	}()
 	return w
+}
+
+// next waits for a snapshot of this run that was not seen yet.
+func (r *Runner) next(ctx context.Context, cycle *Cycle, status *cbt.Status, w *watcher) (snapshot string, err error) {
+	err = r.vcenter.WatchSnapshots(ctx, cycle.Moid, func(list []vsphere.Snapshot) bool {
+		w.began.Do(func() { close(w.watching) })
+		i := slices.IndexFunc(list, func(s vsphere.Snapshot) bool {
+			return isNew(s, status.VM) && !slices.Contains(w.result.snapshots, s.Moid)
+		})
+		if i < 0 {
+			return false
+		}
+		snapshot = list[i].Moid
+		return true
+	})
+	return snapshot, err
 }
 
 func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
@@ -82,8 +102,9 @@ func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
 		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
 }
 
-// measure reads the change IDs of a snapshot, and how much changed.
-func (r *Runner) measure(ctx context.Context, cycle *Cycle, snapshot string, into *measurement) error {
+// measure reads the change IDs of a snapshot, and how much changed since others,
+// in addition to what was measured before.
+func (r *Runner) measure(ctx context.Context, moid string, previous map[int32]string, snapshot string, into *measurement) error {
 	disks, err := r.vcenter.SnapshotDisks(ctx, snapshot)
 	if err != nil {
 		return err
@@ -93,11 +114,11 @@ func (r *Runner) measure(ctx context.Context, cycle *Cycle, snapshot string, int
 		into.disks[disk.Key] = disk
 	}
 	for _, disk := range disks {
-		kind, _ := cbt.NextCycle(cycle.Previous[disk.Key], disk.ChangeID)
+		kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID)
 		if kind == cbt.Full {
 			continue
 		}
-		changed, err := r.vcenter.ChangedBytes(ctx, cycle.Moid, snapshot, disk, cycle.Previous[disk.Key])
+		changed, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, previous[disk.Key])
 		var unusable *vsphere.ChangeTrackingUnusableError
 		switch {
 		case errors.As(err, &unusable):
@@ -105,7 +126,7 @@ func (r *Runner) measure(ctx context.Context, cycle *Cycle, snapshot string, int
 		case err != nil:
 			return err
 		}
-		into.changed[disk.Key] = changed
+		into.changed[disk.Key] += changed
 	}
 	return nil
 }
@@ -147,11 +168,14 @@ func (w *watcher) stop() measurement {
 
 // removeOwn looks for the snapshot of this run after migratekit has ended,
 // however it ended, and removes it: otherwise every later run stops at it. A
-// snapshot that is still being made is waited for. Older ones are not touched.
-func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status) error {
+// snapshot that is still being made is waited for. Older ones are not touched, and
+// where the run's was seen none beside it.
+func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status, seen []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
-	_, err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
+	_, err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool {
+		return isNew(s, before.VM) && (len(seen) == 0 || slices.Contains(seen, s.Moid))
+	})
 	if err != nil {
 		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
 			snapshotName, before.VM.Path, err)

@@ -3,6 +3,7 @@
 package nbdtest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -32,6 +33,9 @@ const (
 	// WantsTLS refuses everything outside TLS, OffersTLS does not.
 	WantsTLS
 	OffersTLS
+	// WantsBlockSize tells of an export only whoever asks for its block size, as
+	// qemu-nbd does where that is more than one byte.
+	WantsBlockSize
 )
 
 // Export is one export.
@@ -39,6 +43,8 @@ type Export struct {
 	// Size is in bytes.
 	Size     uint64
 	ReadOnly bool
+	// After makes it come up after that many questions.
+	After int
 }
 
 // Server listens on a free loopback port.
@@ -163,7 +169,7 @@ func (s *Server) serve(conn net.Conn) error {
 		}
 		_, err := conn.Write(make([]byte, 124))
 		return err
-	case Newstyle, WithoutInfo, WantsTLS, OffersTLS:
+	case Newstyle, WithoutInfo, WantsTLS, OffersTLS, WantsBlockSize:
 	}
 	if err := send(conn, uint64(magic), uint64(optionMagic), uint16(3)); err != nil {
 		return err
@@ -204,6 +210,7 @@ func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes, sec
 		exportName, abort, info      = 1, 2, 6
 		repInfo                      = 3
 		unsupported, tlsReqd, unknwn = 1<<31 | 1, 1<<31 | 5, 1<<31 | 6
+		blockSizeReqd                = 1<<31 | 8
 	)
 	reply := func(kind uint32, payload ...byte) error {
 		if err := send(conn, uint64(replyMagic), option, kind, uint32(len(payload))); err != nil {
@@ -236,6 +243,9 @@ func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes, sec
 		if !ok {
 			return true, reply(unknwn)
 		}
+		if s.manner == WantsBlockSize && !bytes.Contains(data[4+length:], []byte{0, 3}) {
+			return true, reply(blockSizeReqd)
+		}
 		payload := binary.BigEndian.AppendUint16(nil, 0)
 		payload = binary.BigEndian.AppendUint64(payload, export.Size)
 		payload = binary.BigEndian.AppendUint16(payload, transmission(export))
@@ -252,7 +262,7 @@ func (s *Server) find(name string) (Export, bool) {
 	defer s.mu.Unlock()
 	s.asked[name]++
 	export, ok := s.exports[name]
-	return export, ok
+	return export, ok && s.asked[name] > export.After
 }
 
 func transmission(e Export) uint16 {
