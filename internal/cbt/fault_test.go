@@ -136,6 +136,28 @@ func TestEnsureNamesASnapshotThatMayYetAppear(t *testing.T) {
 	}
 }
 
+// What is left is looked for also where vCenter does not answer for a while.
+func TestRemoveSnapshotsOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	if err := vm.AddSnapshot("migratekit", ""); err != nil {
+		t.Fatal(err)
+	}
+	status, err := manager.Status(t.Context(), vm.Moid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vcenter.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	vcenter.NotReady(4)
+	removed, err := manager.RemoveSnapshots(t.Context(), status.VM, func(s vsphere.Snapshot) bool { return s.Name == "migratekit" })
+	if err != nil || removed != 1 || len(vm.Snapshots()) > 0 {
+		t.Errorf("%d removed, %v, left: %v", removed, err, vm.Snapshots())
+	}
+}
+
 // The same for what vCenter accepts and then fails to do.
 func TestEnsureSurvivesEveryTask(t *testing.T) {
 	t.Parallel()

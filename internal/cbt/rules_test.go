@@ -32,17 +32,17 @@ func TestBlockers(t *testing.T) {
 		change func(vm *vsphere.VM)
 		want   []string // a part of each
 	}{
-		"nothing":                     {func(*vsphere.VM) {}, nil},
-		"hardware 7 is enough":        {func(vm *vsphere.VM) { vm.HardwareVersion = 7 }, nil},
-		"hardware 6 is not":           {func(vm *vsphere.VM) { vm.HardwareVersion = 6 }, []string{"version 6"}},
-		"a host without it":           {func(vm *vsphere.VM) { vm.ChangeTrackingSupported = false }, []string{"changeTrackingSupported"}},
-		"template":                    {func(vm *vsphere.VM) { vm.Template = true }, []string{"template"}},
-		"Fault Tolerance":             {func(vm *vsphere.VM) { vm.FaultTolerant = true }, []string{"Fault Tolerance"}},
-		"locked snapshots":            {func(vm *vsphere.VM) { vm.SnapshotLocked = true }, []string{"locked"}},
-		"no snapshots":                {func(vm *vsphere.VM) { vm.SnapshotsUnsupported = true }, []string{"snapshotOperationsSupported"}},
-		"a shared bus":                {func(vm *vsphere.VM) { vm.SharedBus = []string{"SCSI controller 1"} }, []string{"SCSI controller 1"}},
-		"a method that we need":       {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"ReconfigVM_Task"} }, []string{"ReconfigVM_Task"}},
-		"a method that we do not":     {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"PowerOffVM_Task"} }, nil},
+		"nothing":                 {func(*vsphere.VM) {}, nil},
+		"hardware 7 is enough":    {func(vm *vsphere.VM) { vm.HardwareVersion = 7 }, nil},
+		"hardware 6 is not":       {func(vm *vsphere.VM) { vm.HardwareVersion = 6 }, []string{"version 6"}},
+		"a host without it":       {func(vm *vsphere.VM) { vm.ChangeTrackingSupported = false }, []string{"changeTrackingSupported"}},
+		"template":                {func(vm *vsphere.VM) { vm.Template = true }, []string{"template"}},
+		"Fault Tolerance":         {func(vm *vsphere.VM) { vm.FaultTolerant = true }, []string{"Fault Tolerance"}},
+		"locked snapshots":        {func(vm *vsphere.VM) { vm.SnapshotLocked = true }, []string{"locked"}},
+		"no snapshots":            {func(vm *vsphere.VM) { vm.SnapshotsUnsupported = true }, []string{"snapshotOperationsSupported"}},
+		"a shared bus":            {func(vm *vsphere.VM) { vm.SharedBus = []string{"SCSI controller 1"} }, []string{"SCSI controller 1"}},
+		"a method that we need":   {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"ReconfigVM_Task"} }, []string{"ReconfigVM_Task"}},
+		"a method that we do not": {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"PowerOffVM_Task"} }, nil},
 		"a method that is not needed": {func(vm *vsphere.VM) {
 			vm.ChangeTracking, vm.DisabledMethods = true, []string{"ReconfigVM_Task"}
 		}, nil},

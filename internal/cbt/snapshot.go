@@ -19,8 +19,7 @@ const (
 	snapshotMark   = "[terraform-provider-vma:cbt-init]"
 	// cleanUpTimeout bounds the removal of a temporary snapshot after a failure,
 	// whose own context may have ended.
-	cleanUpTimeout   = 2 * time.Minute
-	lastCleanUpPause = 2 * time.Second
+	cleanUpTimeout = 2 * time.Minute
 )
 
 func isOurs(s vsphere.Snapshot) bool {
@@ -68,7 +67,7 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
-	removed, left := m.cleanUp(own, vm, name)
+	removed, left := m.RemoveSnapshots(own, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
 	if left == nil && removed == 0 && pending != nil && pending.Task == "" {
 		left = errUnanswered
 	}
@@ -83,22 +82,6 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 
 // errUnanswered says that it is not known whether vCenter will make a snapshot.
 var errUnanswered = errors.New("vCenter gave no answer when it was asked to make the snapshot, which is not there now and may yet appear")
-
-// cleanUp removes the temporary snapshot of that name, and tries a few times: a
-// connection that drops may be there again.
-func (m *Manager) cleanUp(ctx context.Context, vm *vsphere.VM, name string) (removed int, err error) {
-	for pause := firstBackOff; pause <= lastCleanUpPause; pause *= 4 {
-		removed, err = m.RemoveSnapshots(ctx, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
-		if err == nil || refusedBefore(err) || ctx.Err() != nil {
-			return removed, err
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause):
-		}
-	}
-	return removed, err
-}
 
 // refusedBefore says that vCenter answered the request with a fault of its own,
 // so that no task began.
@@ -124,18 +107,12 @@ func (m *Manager) RemoveSnapshot(ctx context.Context, vm *vsphere.VM, snapshot s
 // tasks that may still be making one, and says how many. A VM that is gone is no
 // error.
 func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match func(vsphere.Snapshot) bool) (removed int, err error) {
-	tasks, err := m.vcenter.SnapshotTasks(ctx, vm.Moid)
-	if err != nil {
-		return 0, goneIsFine(err)
+	now, err := m.vcenter.Settled(ctx, vm.Moid)
+	if errors.Is(err, vsphere.ErrNotFound) {
+		return 0, nil // with the VM went its snapshots
 	}
-	for _, task := range tasks {
-		if err := m.vcenter.WaitTask(ctx, task); err != nil {
-			return 0, err
-		}
-	}
-	now, err := m.vcenter.VM(ctx, vm.Moid)
 	if err != nil {
-		return 0, goneIsFine(err)
+		return 0, err
 	}
 	for _, s := range now.Snapshots {
 		if !match(s) {
@@ -147,13 +124,6 @@ func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match fun
 		removed++
 	}
 	return removed, nil
-}
-
-func goneIsFine(err error) error {
-	if errors.Is(err, vsphere.ErrNotFound) {
-		return nil // with the VM went its snapshots
-	}
-	return err
 }
 
 // removeLeftovers removes what an earlier run of ours left on the VM, and gives

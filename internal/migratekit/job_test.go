@@ -107,6 +107,19 @@ func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 	}
 }
 
+// What the practitioner added is secret, whatever its name, but for the well-known
+// and the short; so is the password in the URL of a proxy.
+func TestSecretsOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	job := migratekit.NewOpenStackJob(migratekit.Common{Env: map[string]string{
+		"MY_PIN": "pin-4711", "HTTPS_PROXY": "http://user:hunter2@proxy:3128", "OS_REGION_NAME": "RegionOne", "OS_PASSWORD": "pw", "FLAG": "true",
+	}}, migratekit.OpenStack{})
+	const said = "pin-4711 hunter2 RegionOne pw true"
+	if got := job.Redact(said); got != "******** ******** RegionOne ******** true" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestMissingOpenStack(t *testing.T) {
 	t.Parallel()
 	password := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p"}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 const (
@@ -40,8 +41,10 @@ type Outcome struct {
 
 // output takes what the child prints, line by line: without secrets into the
 // log file, and into the outcome. Progress bars, which end in a carriage
-// return, are left out. It is used by one goroutine.
+// return, are left out.
 type output struct {
+	mu      sync.Mutex
+	ended   bool // nothing is taken any more
 	log     io.Writer
 	redact  *strings.Replacer
 	longest int // of the secrets' forms, in bytes
@@ -55,6 +58,11 @@ type output struct {
 var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
 
 func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		return len(p), nil
+	}
 	for _, c := range p {
 		switch {
 		case c == '\n':
@@ -72,6 +80,21 @@ func (o *output) Write(p []byte) (int, error) {
 		}
 	}
 	return len(p), nil
+}
+
+func (o *output) started(started bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.outcome.Started = started
+}
+
+// end gives what was learned, and takes no more.
+func (o *output) end() Outcome {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.flush()
+	o.ended = true
+	return o.outcome
 }
 
 // cut ends a line that has no end. What could be the beginning of a secret

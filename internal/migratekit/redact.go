@@ -21,22 +21,35 @@ const redacted = "********"
 // secrets.
 var secretNames = []string{"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"}
 
+// minValue is the shortest value of the practitioner's environment that is taken
+// for a secret by itself: "true" and "v3" are none.
+const minValue = 6
+
 // secretValues are the values of an environment that must not be written, and
-// those that the child inherits.
+// those that the child inherits. What the practitioner added is secret as a whole,
+// but for what is known of OpenStack's variables, and short; of a URL in either,
+// the password is.
 func secretValues(added map[string]string) []string {
 	var secrets []string
-	add := func(name, value string) {
+	add := func(name, value string, whole bool) {
 		upper := strings.ToUpper(name)
-		if value != "" && slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(upper, part) }) {
+		named := slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(upper, part) })
+		if value != "" && (named || (whole && len(value) >= minValue)) {
 			secrets = append(secrets, value)
+		}
+		if u, err := url.Parse(value); err == nil && u.User != nil {
+			if password, _ := u.User.Password(); password != "" {
+				secrets = append(secrets, password)
+			}
 		}
 	}
 	for name, value := range added {
-		add(name, value)
+		add(name, value, !strings.HasPrefix(name, "OS_"))
 	}
 	for _, pair := range os.Environ() {
-		if name, value, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OS_") {
-			add(name, value)
+		name, value, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "OS_") || strings.HasSuffix(strings.ToUpper(name), "_PROXY") {
+			add(name, value, false)
 		}
 	}
 	return secrets

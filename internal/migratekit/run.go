@@ -20,6 +20,9 @@ import (
 // something that it started holds the pipe.
 const outputGrace = 5 * time.Second
 
+// roomForLog is how much a log may be expected to hold at least, in bytes.
+const roomForLog = 64 << 10
+
 // Options say how a job is run.
 type Options struct {
 	// LogFile is made with mode 0600; its directory is made too.
@@ -58,7 +61,7 @@ func Run(ctx context.Context, job Job, options Options) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer func() { _ = log.Close() }()
-	temporary, err := os.MkdirTemp("", "vma-migratekit-")
+	temporary, err := os.MkdirTemp(job.Env["TMPDIR"], "vma-migratekit-")
 	if err != nil {
 		return Outcome{}, fmt.Errorf("make a temporary directory for migratekit: %w", err)
 	}
@@ -75,17 +78,17 @@ func Run(ctx context.Context, job Job, options Options) (Outcome, error) {
 		_, _ = io.Copy(out, read)
 	}()
 
-	out.outcome.Started, err = supervise(ctx, job, options, temporary, read, write)
+	started, err := supervise(ctx, job, options, temporary, read, write)
+	out.started(started)
 	_ = write.Close()
 	select {
 	case <-drained:
-	case <-time.After(outputGrace):
+	case <-time.After(outputGrace): // somebody else has the pipe, and may keep it for ever
 	}
 	_ = read.Close()
-	<-drained
-	out.flush()
+	outcome := out.end()
 	_, _ = fmt.Fprintf(log, "# ended at %s: %s\n", time.Now().UTC().Format(time.RFC3339), ending(err))
-	return out.outcome, err
+	return outcome, err
 }
 
 func ending(err error) string {
@@ -111,8 +114,9 @@ func supervise(ctx context.Context, job Job, options Options, temporary string, 
 }
 
 func child(ctx context.Context, job Job, options Options, temporary string, read, output *os.File) (started bool, err error) {
-	env := map[string]string{"TMPDIR": temporary}
+	env := map[string]string{}
 	maps.Copy(env, job.Env)
+	env["TMPDIR"] = temporary
 	cmd := exec.CommandContext(ctx, job.Program, job.Args...) //nolint:gosec // running this program is what the package is for
 	cmd.Env = environ(env)
 	cmd.Stdout, cmd.Stderr = output, output
@@ -148,10 +152,11 @@ func child(ctx context.Context, job Job, options Options, temporary string, read
 	return true, err
 }
 
-// CheckPlaces makes sure that a log can be made in a directory, which is made
-// too, and that there is room for temporary files: Run would find out only after
-// others have prepared what it is to copy.
-func CheckPlaces(logs string) error {
+// CheckPlaces makes sure that a log can be written in a directory, which is made
+// too, and that there is a place for temporary files, in TMPDIR of the environment
+// that is added: Run would find out only after others have prepared what it is to
+// copy.
+func CheckPlaces(logs string, added map[string]string) error {
 	if err := os.MkdirAll(logs, 0o700); err != nil {
 		return fmt.Errorf("make the directory for migratekit's log: %w", err)
 	}
@@ -159,11 +164,12 @@ func CheckPlaces(logs string) error {
 	if err != nil {
 		return fmt.Errorf("write to the directory for migratekit's log: %w", err)
 	}
-	temporary, err := os.MkdirTemp("", "vma-migratekit-")
-	if err == nil {
-		err = os.Remove(temporary)
+	_, err = file.Write(make([]byte, roomForLog)) // a full disk makes files, and fills none
+	temporary, noPlace := os.MkdirTemp(added["TMPDIR"], "vma-migratekit-")
+	if noPlace == nil {
+		noPlace = os.Remove(temporary)
 	}
-	return errors.Join(err, file.Close(), os.Remove(file.Name()))
+	return errors.Join(err, noPlace, file.Close(), os.Remove(file.Name()))
 }
 
 // createLog makes the log file, which must not exist, with a header.

@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,6 +143,41 @@ func TestRunLeavesNobodyBehind(t *testing.T) {
 	_, after, _ := strings.Cut(log, "\nchild ")
 	pid, _, _ := strings.Cut(after, "\n")
 	eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
+}
+
+// Something that left the process group may keep the pipe for ever; nobody waits
+// for it.
+func TestRunDoesNotWaitForADaemon(t *testing.T) {
+	t.Parallel()
+	pid := filepath.Join(t.TempDir(), "pid")
+	outcome, err := migratekit.Run(t.Context(), script("setsid sh -c 'echo $$ >"+pid+"; exec sleep 600' &\n"+
+		"while [ ! -s "+pid+" ]; do sleep 0.01; done\necho 'msg=\"Migration completed\"'\n"), options(t))
+	if err != nil || !outcome.Completed {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+	daemon, err := strconv.Atoi(strings.TrimSpace(read(t, pid)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(daemon, syscall.SIGKILL); err != nil {
+		t.Errorf("Run returned only when the daemon had ended: %v", err)
+	}
+}
+
+// A directory for temporary files that the practitioner chose is where the run's
+// own is made, and nothing stays in it.
+func TestRunKeepsTheChosenTemporaryDirectoryClean(t *testing.T) {
+	t.Parallel()
+	chosen := t.TempDir()
+	job := script("echo \"$TMPDIR\"; touch \"$TMPDIR/left\"")
+	job.Env = map[string]string{"TMPDIR": chosen}
+	outcome, err := migratekit.Run(t.Context(), job, options(t))
+	if err != nil || len(outcome.Tail) != 1 || filepath.Dir(outcome.Tail[0]) != chosen {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+	if left, err := os.ReadDir(chosen); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
 }
 
 func TestRunEnvironment(t *testing.T) {

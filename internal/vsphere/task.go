@@ -102,6 +102,26 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 	return running, err
 }
 
+// Settled reads a VM once no task makes a snapshot of it any more. It goes on where
+// vCenter does not answer for a while, until the context ends: what comes after
+// it must be found.
+func (c *Client) Settled(ctx context.Context, moid string) (vm *VM, err error) {
+	err = persist(ctx, func(func()) error {
+		tasks, err := c.SnapshotTasks(ctx, moid)
+		if err != nil {
+			return err
+		}
+		for _, task := range tasks {
+			if err := c.WaitTask(ctx, task); err != nil {
+				return err
+			}
+		}
+		vm, err = c.VM(ctx, moid)
+		return err
+	})
+	return vm, err
+}
+
 // makesSnapshot says that a task is making a snapshot now.
 func makesSnapshot(info types.TaskInfo) bool {
 	return strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") &&

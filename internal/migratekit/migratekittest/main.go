@@ -133,6 +133,24 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 			return errors.New("running prompt: EOF") // there is nobody to ask
 		}
 	}
+	if err := cycle(ctx, options, source, logger); err != nil {
+		return err
+	}
+	if options.command != "cutover" {
+		logger.info("Migration completed", "")
+		return nil
+	}
+	if err := source.shutDown(ctx); err != nil {
+		return fmt.Errorf("shutting down the source: %w", err)
+	}
+	if err := cycle(ctx, options, source, logger); err != nil {
+		return err
+	}
+	logger.info("Cutover completed", "")
+	return nil
+}
+
+func cycle(ctx context.Context, options options, source *source, logger *logger) error {
 	snapshot, err := source.snapshot(ctx, Name)
 	if err != nil {
 		return fmt.Errorf("creating snapshot: %w", err)
@@ -144,15 +162,7 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	if removed := source.remove(context.WithoutCancel(ctx), snapshot.ref); err == nil {
 		err = removed
 	}
-	if err != nil {
-		return err
-	}
-	if options.command == "cutover" {
-		logger.info("Cutover completed", "")
-	} else {
-		logger.info("Migration completed", "")
-	}
-	return nil
+	return err
 }
 
 func copyDisks(ctx context.Context, options options, source *source, snapshot *snapshot, log *logger) error {

@@ -126,6 +126,15 @@ func newDisk(d *types.VirtualDisk) disk {
 	return result
 }
 
+// shutDown ends the source; a guest that is asked politely would take its time.
+func (s *source) shutDown(ctx context.Context) error {
+	task, err := s.vm.PowerOff(ctx)
+	if err != nil {
+		return err
+	}
+	return task.Wait(ctx)
+}
+
 func (s *source) remove(ctx context.Context, refs ...types.ManagedObjectReference) error {
 	for _, ref := range refs {
 		task, err := s.vm.RemoveSnapshot(ctx, ref.Value, false, new(true))
