@@ -86,6 +86,9 @@ func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnosti
 
 func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err *replication.RunError, first bool) diag.Diagnostic {
 	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
+	if !result.Started {
+		what = fmt.Sprintf("migratekit could not be started on %q.", vm.Path)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = fmt.Sprintf("migratekit did not end within the timeout on %q, and was stopped. Raise timeouts, or copy in smaller steps.", vm.Path)
 	}

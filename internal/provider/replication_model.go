@@ -88,6 +88,10 @@ var (
 
 func (m replicationModel) cutOver() bool { return m.Status.ValueString() == statusCutOver }
 
+// begun says that migratekit was started at all: a create that was interrupted
+// before has no cycle yet.
+func (m replicationModel) begun() bool { return !m.LastCycle.IsNull() }
+
 // gated says whether tracking is switched on where it is off.
 func (m replicationModel) gated(s *services) bool {
 	if m.AutoCBT.IsNull() {

@@ -27,7 +27,7 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if state != nil && state.Cutover.ValueBool() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
+	if state != nil && state.Cutover.ValueBool() && state.begun() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
 		resp.Diagnostics.AddAttributeError(path.Root("cutover"), "Invalid cutover",
 			"A cutover cannot be taken back: the source was, or was about to be, shut down. Set cutover to true again, or remove the resource to stop managing the virtual machine (terraform destroy needs -refresh=false then).")
 		return
@@ -169,7 +169,7 @@ func (r *replicationResource) preflight(
 	}
 	if reasons := r.services.manager.Blockers(ctx, status, true); len(reasons) > 0 {
 		diags.Append(gateDiagnostic(at, gate(reasons)))
-	} else if reasons := status.Blockers(false); len(reasons) > 0 {
+	} else if reasons := replication.WithoutLeftovers(cycle, status).Blockers(false); len(reasons) > 0 {
 		diags.AddAttributeWarning(at, "Snapshots in the Way of Change Tracking",
 			"Unless a vma_cbt of this apply deals with them, the apply will fail: "+gate(reasons).Error())
 	}
