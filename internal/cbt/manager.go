@@ -66,6 +66,7 @@ func (m *Manager) Exclusive(ctx context.Context, moid string, do func() error) e
 		return err
 	}
 	defer unlock()
+	defer m.recent.forget(moid) // what was read while it ran shows its snapshot
 	return do()
 }
 

@@ -28,28 +28,37 @@ func (e *NotFolderError) Error() string {
 // above them, and the end of the view. Those whose configuration cannot be read are named in unreadable.
 // Errors: ErrNotFound, NotFolderError and those of every call.
 func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unreadable []error, err error) {
-	shown := newShown()
-	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
+	var shown *shown
+	list := func(vim *vim25.Client) (view types.ManagedObjectReference, err error) {
+		shown = newShown()
 		container, err := findFolder(ctx, vim, folder)
 		if err != nil {
-			return err
+			return view, err
 		}
-		view, err := methods.CreateContainerView(ctx, vim, &types.CreateContainerView{
+		res, err := methods.CreateContainerView(ctx, vim, &types.CreateContainerView{
 			This: *vim.ServiceContent.ViewManager, Container: container, Type: []string{"VirtualMachine"}, Recursive: true,
 		})
 		if err != nil {
-			return err
+			return view, err
 		}
-		defer destroyView(ctx, vim, view.Returnval)
-		return retrieve(ctx, vim, types.PropertyFilterSpec{
+		view = res.Returnval
+		defer destroyView(ctx, vim, view)
+		return view, retrieve(ctx, vim, types.PropertyFilterSpec{
 			PropSet: vmPropertySet(),
 			ObjectSet: []types.ObjectSpec{{
-				Obj: view.Returnval, Skip: new(true),
+				Obj: view, Skip: new(true),
 				SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
 					Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: ancestors(),
 				}},
 			}},
 		}, shown.add)
+	}
+	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
+		view, err := list(vim)
+		if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == view {
+			_, err = list(vim) // it ended with a session that was lost
+		}
+		return err
 	})
 	if err != nil {
 		return nil, nil, err

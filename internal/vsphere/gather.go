@@ -34,6 +34,7 @@ type gatherer[K comparable, V any] struct {
 	present int          // who waits for an answer, in whichever batch
 	crowd   int          // how many are expected
 	flying  int          // batches that are asked now
+	sent    time.Time    // when the last of them was
 	last    time.Time    // when somebody came, or was answered
 }
 
@@ -84,6 +85,9 @@ func (g *gatherer[K, V]) join(ctx context.Context, key K) *batch[K, V] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
+	if g.present == 0 && now.Sub(g.last) > patience {
+		g.crowd = 0 // it has gone
+	}
 	if g.batch == nil {
 		asking, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // send cancels it at the end, leave before
 		g.batch = &batch[K, V]{began: now, full: make(chan struct{}), done: make(chan struct{}), cancel: cancel}
@@ -107,6 +111,7 @@ func (g *gatherer[K, V]) shut(b *batch[K, V]) {
 	if g.batch == b {
 		g.batch = nil
 		g.flying++
+		g.sent = time.Now()
 		close(b.full)
 	}
 }
@@ -178,7 +183,7 @@ func (g *gatherer[K, V]) left(b *batch[K, V]) (left time.Duration, over bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	left = patience - time.Since(b.began)
-	if g.flying == 0 {
+	if g.flying == 0 || time.Since(g.sent) > patience { // one that hangs brings nobody back
 		left = min(left, quiet-time.Since(g.last))
 	} else {
 		left = min(left, quiet)

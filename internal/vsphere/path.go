@@ -33,21 +33,39 @@ func (p *paths) put(moids map[string]string) {
 	maps.Copy(p.moids, moids)
 }
 
+func (p *paths) drop(path string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.moids, path)
+}
+
 func (c *Client) findByPath(ctx context.Context, path string) (*VM, error) {
 	if moid := c.paths.get(path); moid != "" {
-		if vm, found, err := c.reads.do(ctx, moid); err != nil || found && vm.Path == path {
-			return vm, err
+		if vm, found, err := c.reads.do(ctx, moid); err == nil && found && vm.Path == path {
+			return vm, nil
 		}
+		c.paths.drop(path)
 	}
-	moid, found, err := c.lookups.do(ctx, path)
-	if err != nil {
-		return nil, err
-	}
-	if found {
+	before := ""
+	for {
+		moid, found, err := c.lookups.do(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			break
+		}
 		vm, found, err := c.reads.do(ctx, moid)
-		if err != nil || found {
+		// A VM of another path was renamed between the two calls, unless vCenter
+		// says twice that this is the one.
+		if err != nil || found && (vm.Path == path || moid == before) {
 			return vm, err
 		}
+		if !found && moid == before {
+			break
+		}
+		c.paths.drop(path)
+		before = moid
 	}
 	return nil, fmt.Errorf("virtual machine %s: %w", Name{Path: path}, ErrNotFound)
 }

@@ -28,10 +28,27 @@ func (c *Client) MissingPrivileges(ctx context.Context, needed map[string][]stri
 		return missing, err
 	}
 	answers, err := c.missingPrivileges(ctx, questions)
+	for err != nil && len(questions) > 1 {
+		left := withoutGone(questions, err)
+		if len(left) == len(questions) {
+			break
+		}
+		questions = left
+		answers, err = c.missingPrivileges(ctx, questions)
+	}
 	for question, a := range answers {
 		missing[question.moid] = a.value
 	}
 	return missing, err
+}
+
+// withoutGone leaves out the VM that vCenter says is not there any more.
+func withoutGone(questions []privilegesOn, err error) []privilegesOn {
+	gone, ok := faultOf(err).(*types.ManagedObjectNotFound)
+	if !ok {
+		return questions
+	}
+	return slices.DeleteFunc(slices.Clone(questions), func(q privilegesOn) bool { return q.moid == gone.Obj.Value })
 }
 
 func (c *Client) missingPrivileges(ctx context.Context, questions []privilegesOn) (map[privilegesOn]answer[[]string], error) {

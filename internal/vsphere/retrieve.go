@@ -20,12 +20,10 @@ func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer
 		PropSet:                       vmPropertySet(),
 		ReportMissingObjectsInResults: new(true),
 	}
+	above := ancestors()
 	for _, moid := range moids {
-		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{
-			Obj:       vmRef(moid),
-			Skip:      new(false),
-			SelectSet: ancestors(),
-		})
+		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: vmRef(moid), Skip: new(false), SelectSet: above})
+		above = ancestorsAgain() // a name is defined once in a filter
 	}
 	shown := newShown()
 	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
@@ -45,7 +43,7 @@ func ancestors() []types.BaseSelectionSpec {
 			Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
 		},
 		&types.TraversalSpec{
-			Type: "VirtualMachine", Path: "parentVApp",
+			SelectionSpec: types.SelectionSpec{Name: "parentVApp"}, Type: "VirtualMachine", Path: "parentVApp",
 			Skip: new(false), SelectSet: []types.BaseSelectionSpec{
 				&types.TraversalSpec{
 					SelectionSpec: *beside, Type: "VirtualApp", Path: "parentFolder",
@@ -58,6 +56,11 @@ func ancestors() []types.BaseSelectionSpec {
 			},
 		},
 	}
+}
+
+// ancestorsAgain are the same by their names.
+func ancestorsAgain() []types.BaseSelectionSpec {
+	return []types.BaseSelectionSpec{&types.SelectionSpec{Name: "parent"}, &types.SelectionSpec{Name: "parentVApp"}}
 }
 
 // vmPropertySet is what VMs are made of, and the names of what is above them.

@@ -19,7 +19,7 @@ func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference)
 		return nil, fmt.Errorf("wait for task %s: %w", ref.Value, err)
 	}
 	if info.Error != nil {
-		return nil, &taskError{typed(task.Error{LocalizedMethodFault: info.Error, Description: info.Description})}
+		return nil, &taskError{typed(task.Error{LocalizedMethodFault: info.Error})}
 	}
 	return info.Result, nil
 }

@@ -26,7 +26,12 @@ type taskWaits struct {
 	remove  []types.ManagedObjectReference           // ended, and still in the view
 	view    *taskView                                // nil where there is none
 	stop    context.CancelFunc                       // ends the wait that is under way, nil where none is
+	faults  int                                      // that vCenter answered with in a row
 }
+
+// maxFaults is how often vCenter may answer the shared wait with a fault before
+// all who wait are told: it is about none of their tasks.
+const maxFaults = 3
 
 // taskEnd is how a task ended, or why that cannot be told.
 type taskEnd struct {
@@ -38,7 +43,12 @@ type taskEnd struct {
 type taskView struct {
 	vim             *vim25.Client
 	collector, list types.ManagedObjectReference
-	version         string // of the last update; guarded by taskWaits.mu
+	gone            chan struct{} // closed when another one takes its place
+
+	// Guarded by taskWaits.mu: the version of the last update, and what was shown
+	// so far of tasks that have not ended.
+	version string
+	shown   map[types.ManagedObjectReference]*types.TaskInfo
 }
 
 func newTaskWaits(client *Client) *taskWaits {
@@ -102,6 +112,7 @@ func (t *taskWaits) halt() {
 func (t *taskWaits) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.tellAll(ErrClosed)
 	t.halt()
 }
 
@@ -170,6 +181,7 @@ func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 	defer t.mu.Unlock()
 	if t.view == view {
 		t.view = nil
+		close(view.gone) // whoever waits with it is to wait with the next one
 	}
 	switch fault := faultOf(err).(type) {
 	case *types.InvalidCollectorVersion:
@@ -178,6 +190,16 @@ func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 		if fault.Obj == view.collector || fault.Obj == view.list {
 			return errCollectorLost
 		}
+	}
+	return t.fault(ctx, err)
+}
+
+// fault lets what vCenter answered with a fault be tried again, a few times. It is
+// called with t.mu held.
+func (t *taskWaits) fault(ctx context.Context, err error) error {
+	if faultOf(err) != nil && t.faults < maxFaults {
+		t.faults++
+		return errCollectorLost
 	}
 	return withCause(ctx, typed(err))
 }
@@ -207,7 +229,9 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 		if _, gone := faultOf(err).(*types.ManagedObjectNotFound); gone {
 			return nil, false, errCollectorLost // the session ended meanwhile
 		}
-		return nil, false, withCause(ctx, typed(err))
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return nil, false, t.fault(ctx, err)
 	}
 	t.mu.Lock()
 	t.remove = nil
@@ -234,7 +258,8 @@ func newTaskView(ctx context.Context, vim *vim25.Client) (*taskView, error) {
 	_, err = methods.CreateFilter(ctx, vim, &types.CreateFilter{
 		This: collector.Returnval,
 		Spec: types.PropertyFilterSpec{
-			PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
+			// And not all of its information, which changes with its progress.
+			PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info.state", "info.result", "info.error"}}},
 			ObjectSet: []types.ObjectSpec{{
 				Obj: list.Returnval, Skip: new(true),
 				SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: "ListView", Path: "view", Skip: new(false)}},
@@ -244,7 +269,10 @@ func newTaskView(ctx context.Context, vim *vim25.Client) (*taskView, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taskView{vim: vim, collector: collector.Returnval, list: list.Returnval}, nil
+	return &taskView{
+		vim: vim, collector: collector.Returnval, list: list.Returnval,
+		gone: make(chan struct{}), shown: map[types.ManagedObjectReference]*types.TaskInfo{},
+	}, nil
 }
 
 // attend waits for updates for as long as anybody waits for a task.
@@ -267,13 +295,19 @@ func (t *taskWaits) attend(ctx context.Context) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.tellAll(err)
+	t.stop, t.view = nil, nil
+}
+
+// tellAll tells whoever waits why nothing will be known. It is called with t.mu
+// held.
+func (t *taskWaits) tellAll(err error) {
 	for _, waiting := range t.waiting {
 		for _, to := range waiting {
 			to <- taskEnd{err: err}
 		}
 	}
 	clear(t.waiting)
-	t.stop, t.view = nil, nil
 }
 
 // wanted says whether anybody waits for a task. Where nobody does, the next one
@@ -292,37 +326,79 @@ func (t *taskWaits) wanted() bool {
 const unanswered = 30 * time.Second
 
 func (t *taskWaits) update(ctx context.Context, view *taskView) error {
-	ctx, cancel := context.WithTimeout(ctx, waitSeconds*time.Second+unanswered)
+	waiting, cancel := context.WithTimeout(ctx, waitSeconds*time.Second+unanswered)
 	defer cancel()
+	go func() {
+		select {
+		case <-view.gone:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
 	t.mu.Lock()
 	version := view.version
 	t.mu.Unlock()
-	res, err := methods.WaitForUpdatesEx(ctx, view.vim, &types.WaitForUpdatesEx{
+	res, err := methods.WaitForUpdatesEx(waiting, view.vim, &types.WaitForUpdatesEx{
 		This:    view.collector,
 		Version: version,
 		Options: &types.WaitOptions{MaxWaitSeconds: types.NewInt32(waitSeconds)},
 	})
 	if err != nil {
-		return t.lost(ctx, view, err)
-	}
-	if res.Returnval == nil { // nothing changed
-		return nil
+		select {
+		case <-view.gone:
+			if ctx.Err() == nil {
+				return errCollectorLost
+			}
+		default:
+		}
+		return t.lost(waiting, view, err)
 	}
 	t.mu.Lock()
-	view.version = res.Returnval.Version
+	t.faults = 0
+	if res.Returnval != nil { // else nothing changed
+		view.version = res.Returnval.Version
+	}
 	t.mu.Unlock()
+	if res.Returnval == nil {
+		return nil
+	}
 	for _, filter := range res.Returnval.FilterSet {
 		for _, update := range filter.ObjectSet {
 			if update.Kind == types.ObjectUpdateKindLeave {
 				t.tell(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrNotFound)})
+				continue
 			}
-			for _, change := range update.ChangeSet {
-				info, ok := change.Val.(types.TaskInfo)
-				if ok && (info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError) {
-					t.tell(update.Obj, taskEnd{info: info})
-				}
+			if info := t.learn(view, update); info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
+				t.tell(update.Obj, taskEnd{info: info})
 			}
 		}
 	}
 	return nil
+}
+
+// learn adds what an update shows of a task to what is known of it.
+func (t *taskWaits) learn(view *taskView, update types.ObjectUpdate) types.TaskInfo {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	info := view.shown[update.Obj]
+	if info == nil {
+		info = &types.TaskInfo{}
+		view.shown[update.Obj] = info
+	}
+	for _, change := range update.ChangeSet {
+		switch value := change.Val.(type) {
+		case types.TaskInfoState:
+			info.State = value
+		case types.LocalizedMethodFault:
+			info.Error = &value
+		default:
+			if change.Name == "info.result" && value != nil {
+				info.Result = value
+			}
+		}
+	}
+	if info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
+		delete(view.shown, update.Obj)
+	}
+	return *info
 }

@@ -51,6 +51,7 @@ func (v *VCenter) runTask(
 		if gate != nil {
 			<-gate
 		}
+		detached.Map.AtomicUpdate(&detached, task, []types.PropertyChange{{Name: "info.progress", Val: int32(50)}})
 		var (
 			result types.AnyType
 			fault  types.BaseMethodFault = &types.SystemError{Reason: "out of luck"}
