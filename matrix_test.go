@@ -289,7 +289,7 @@ var events = []event{
 	}, []string{""}, []string{"replicated"}, []int{-1}, true},
 	{"vCenter restarted", func(s *scene, at stage) int {
 		apply, release := s.held(at)
-		s.vcenter.NotReady(5) // while it starts
+		defer s.vcenter.NotReady(5).Release() // it takes a moment to start
 		if err := s.vcenter.Restart(); err != nil {
 			s.t.Error(err)
 		}

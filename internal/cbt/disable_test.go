@@ -70,6 +70,33 @@ func TestDisableTakesBackWhatWaitsForAStun(t *testing.T) {
 	}
 }
 
+// A reset that waited for a cycle goes by what is true after it.
+func TestResetAfterACycle(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	reset := make(chan error, 1)
+	err := manager.Exclusive(t.Context(), vm.Moid(), func() error {
+		if err := vm.AddSnapshot("migratekit", ""); err != nil {
+			return err
+		}
+		if _, err := manager.Recent(t.Context(), vsphere.Name{Moid: vm.Moid()}); err != nil { // as a plan does
+			return err
+		}
+		go func() {
+			_, err := manager.Reset(t.Context(), vm.Moid())
+			reset <- err
+		}()
+		return vm.RemoveSnapshots()
+	})
+	if err := errors.Join(err, <-reset); err != nil {
+		t.Error(err)
+	}
+}
+
 // A reset is refused with snapshots of others present, before anything is
 // written (fact 14).
 func TestResetRefusesSnapshots(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
@@ -185,6 +186,106 @@ func TestWaitSurvives(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A view that is replaced while a long task is waited for keeps nobody waiting:
+// neither the long task nor a short one that comes.
+func TestWaitGoesOnWithAnotherView(t *testing.T) {
+	t.Parallel()
+	for name, strike := range map[string]func(t *testing.T, vcenter *vspheretest.VCenter, client *vsphere.Client, other *vspheretest.Machine){
+		"a call is lost": func(_ *testing.T, vcenter *vspheretest.VCenter, _ *vsphere.Client, _ *vspheretest.Machine) {
+			vcenter.DropBefore("ModifyListView", 0, 1)
+		},
+		"somebody gives up": func(t *testing.T, vcenter *vspheretest.VCenter, client *vsphere.Client, other *vspheretest.Machine) {
+			ctx, cancel := context.WithCancel(t.Context())
+			vcenter.Hang("ModifyListView", 0, 1)
+			vcenter.Observe("ModifyListView", 0, 1, cancel)
+			if err := client.SetChangeTracking(ctx, known(other), true); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vcenter := startVCenter(t)
+			vms := addVMs(t, vcenter, 3)
+			client := newClient(t, config(vcenter))
+			release := vms[0].HoldTasks("ReconfigVM_Task")
+			waits := make(chan struct{})
+			vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { close(waits) })
+			long := make(chan error, 1)
+			go func() { long <- client.SetChangeTracking(t.Context(), known(vms[0]), true) }()
+			<-waits
+			strike(t, vcenter, client, vms[1])
+			// vCenter holds a wait for a minute where nothing changes; the test gives up
+			// before.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			if err := client.SetChangeTracking(ctx, known(vms[2]), true); err != nil {
+				t.Errorf("a short task beside a long one: %v", err)
+			}
+			release()
+			if err := <-long; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A fault of the wait that all share is about none of their tasks.
+func TestFaultOfTheSharedWait(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"CreatePropertyCollector", "CreateFilter", "ModifyListView", "WaitForUpdatesEx"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			vcenter := startVCenter(t)
+			client := newClient(t, config(vcenter))
+			vcenter.Fail(method, 0, 1)
+			each(addVMs(t, vcenter, 8), func(vm *vspheretest.Machine) {
+				if err := client.SetChangeTracking(t.Context(), known(vm), true); err != nil {
+					t.Error(err)
+				}
+			})
+			// What stays is told.
+			vm := addVM(t, vcenter, "/DC0/vm/last")
+			vcenter.Fail(method, 0, 0)
+			vcenter.DropSessions() // so that a view is made anew
+			var fault *vsphere.FaultError
+			if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &fault) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// Two VMs that swap their names while one is looked up are not taken for each
+// other.
+func TestLookupMeetsASwapOfNames(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	vms := addVMs(t, vcenter, 2)
+	client := newClient(t, config(vcenter))
+	vcenter.Observe("RetrievePropertiesEx", 0, 1, func() {
+		if err := errors.Join(vms[0].Rename("x"), vms[1].Rename("vm000"), vms[0].Rename("vm001")); err != nil {
+			t.Error(err)
+		}
+	})
+	got, err := client.Find(t.Context(), vsphere.Name{Path: "/DC0/vm/estate/vm000"})
+	if err != nil || got.Moid != vms[1].Moid() || got.Path != "/DC0/vm/estate/vm000" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A view of everything that ends with its session is made anew.
+func TestFolderOutlivesItsSession(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	addVMs(t, vcenter, 3)
+	client := newClient(t, config(vcenter))
+	vcenter.ExpireBefore("RetrievePropertiesEx", 0, 1)
+	if vms, _, err := client.FolderVMs(t.Context(), ""); err != nil || len(vms) != 3 {
+		t.Errorf("%d, %v", len(vms), err)
 	}
 }
 

@@ -164,7 +164,7 @@ func (v *VCenter) stop() error {
 
 // NotReady cuts the connections of that many calls, as a vCenter does that is
 // starting.
-func (v *VCenter) NotReady(calls int) { v.DropBefore("", 0, calls) }
+func (v *VCenter) NotReady(calls int) *Interceptor { return v.DropBefore("", 0, calls) }
 
 // Restart is what a restart of vCenter looks like from outside: connections and
 // sessions are gone, tasks on the hosts go on.
