@@ -14,18 +14,21 @@ import (
 // bench runs its scenes, and prints a row for each.
 type bench struct {
 	options
-	cli     *cli
-	estate  *estate
-	highest int
-	floors  map[int]floor
+	cli    *cli
+	estate *estate
+	floors map[int]floor
 }
 
 // floor is what Terraform alone and a provider that does nothing need for so
-// many resources.
-type floor struct{ data, nothing time.Duration }
+// many resources; alike has the attributes of vma_cbt, and the settings of this
+// provider for garbage and logs.
+type floor struct{ data, nothing, alike time.Duration }
 
-func newBench(o options, c *cli, highest int) *bench {
-	return &bench{options: o, cli: c, estate: c.estate, highest: highest, floors: map[int]floor{}}
+// settings are those of this provider, for one that does nothing.
+var settings = []string{"GOGC=400", "GOMEMLIMIT=96MiB", "TF_LOG_SDK=OFF", "TF_LOG_SDK_FRAMEWORK=OFF", "TF_LOG_SDK_PROTO=OFF"}
+
+func newBench(o options, c *cli) *bench {
+	return &bench{options: o, cli: c, estate: c.estate, floors: map[int]floor{}}
 }
 
 const added = 20 * time.Millisecond
@@ -38,9 +41,10 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("Each plan is the median of %d runs, with %s added to each call; the CPU seconds are Terraform's and its providers'.\n\n", b.runs, b.latency)
-	fmt.Printf("%-34s %5s %6s %7s %8s %8s %9s %9s %8s  %s\n",
-		"what", "VMs", "calls", "per VM", "seconds", "CPU", "× t._data", "× nothing", "peak MB", "calls by method")
+	fmt.Printf("The time of a plan is the median of %d runs, its calls and its memory are the most of them, with %s added to each call;\n"+
+		"the CPU seconds are Terraform's and its providers'. Alike is a provider that does nothing with the attributes of vma_cbt.\n\n", b.runs, b.latency)
+	fmt.Printf("%-34s %5s %6s %7s %8s %8s %9s %9s %9s %8s  %s\n",
+		"what", "VMs", "calls", "per VM", "seconds", "CPU", "× t._data", "× nothing", "× alike", "peak MB", "calls by method")
 	if err := b.ensured(ctx); err != nil {
 		return err
 	}
@@ -109,15 +113,19 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 	scenes := []struct {
 		name, configuration string
 		applied             bool
+		env                 []string
 	}{
-		{"terraform_data", fmt.Sprintf("resource \"terraform_data\" \"x\" {\n  count = %d\n  input = count.index\n}\n", n), true},
-		{"a provider that does nothing", fmt.Sprintf("resource \"nothing_thing\" \"x\" {\n  count = %d\n  name  = count.index\n}\n", n), true},
-		{"nothing, with vma_cbt's attributes", strings.ReplaceAll(tracked(n), "vma_cbt", "nothing_cbt"), true},
-		{"refresh vma_cbt", tracked(n), true},
-		{"vma_cbt_status by path", fmt.Sprintf("data \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_path = format(\"/DC0/vm/estate/vm%%04d\", count.index)\n}\n", n), false},
-		{"vma_cbt_status by moid", fmt.Sprintf("locals {\n  moids = split(\",\", file(%q))\n}\ndata \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_moid = local.moids[count.index]\n}\n", moids, n), false},
+		{"terraform_data", fmt.Sprintf("resource \"terraform_data\" \"x\" {\n  count = %d\n  input = count.index\n}\n", n), true, nil},
+		{"a provider that does nothing", fmt.Sprintf("resource \"nothing_thing\" \"x\" {\n  count = %d\n  name  = count.index\n}\n", n), true, nil},
+		{"nothing, with vma_cbt's attributes", strings.ReplaceAll(tracked(n), "vma_cbt", "nothing_cbt"), true, nil},
+		{"the same with vma's settings", strings.ReplaceAll(tracked(n), "vma_cbt", "nothing_cbt"), true, settings},
+		{"refresh vma_cbt", tracked(n), true, nil},
+		{"vma_cbt_status by path", fmt.Sprintf("data \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_path = format(\"/DC0/vm/estate/vm%%04d\", count.index)\n}\n", n), false, nil},
+		{"vma_cbt_status by moid", fmt.Sprintf("locals {\n  moids = split(\",\", file(%q))\n}\ndata \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_moid = local.moids[count.index]\n}\n", moids, n), false, nil},
 	}
-	for i, scene := range scenes { // the first two are the floors
+	defer func() { b.cli.extra = nil }()
+	for i, scene := range scenes { // the first ones are the floors
+		b.cli.extra = scene.env
 		dir, err := b.cli.work(fmt.Sprintf("plan%d-%d", i, n), scene.configuration)
 		if err != nil {
 			return err
@@ -131,15 +139,19 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 		if err != nil {
 			return err
 		}
+		f := b.floors[n]
 		switch i {
 		case 0:
-			b.floors[n] = floor{data: m.wall}
+			f.data = m.wall
 		case 1:
-			b.floors[n] = floor{data: b.floors[n].data, nothing: m.wall}
+			f.nothing = m.wall
+		case 3:
+			f.alike = m.wall
 		}
+		b.floors[n] = f
 		b.row(scene.name, n, m)
 	}
-	if n == b.highest {
+	if n == slices.Max(b.counts) {
 		dir, err := b.cli.work("statuses", "data \"vma_cbt_statuses\" \"x\" {}\noutput \"n\" {\n  value = length(data.vma_cbt_statuses.x.vms)\n}\n")
 		if err != nil {
 			return err
@@ -148,8 +160,7 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 		if err != nil {
 			return err
 		}
-		b.row("vma_cbt_statuses", n, m)
-		return nil
+		b.row("vma_cbt_statuses", len(b.estate.Moids), m)
 	}
 	return b.straight(ctx, "read, straightforward", 0, n, false)
 }
@@ -157,7 +168,7 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 // slower plans with more latency: the plan may grow by as much as its calls.
 func (b *bench) slower(ctx context.Context) error {
 	for _, n := range b.counts {
-		dir := filepath.Join(b.cli.dir, fmt.Sprintf("plan3-%d", n))
+		dir := filepath.Join(b.cli.dir, fmt.Sprintf("plan4-%d", n))
 		fast, err := b.cli.run(ctx, b.runs, dir, "plan")
 		if err != nil {
 			return err
@@ -196,6 +207,6 @@ func (b *bench) row(what string, n int, m measured) {
 	if m.sessions > 0 {
 		methods = append(methods, fmt.Sprintf("SESSIONS LEFT: %d", m.sessions))
 	}
-	fmt.Printf("%-34s %5d %6d %7.2f %8.2f %8.2f %9s %9s %8s  %s\n", what, n, m.total(), float64(m.total())/float64(n),
-		m.wall.Seconds(), m.cpu.Seconds(), ratio(b.floors[n].data), ratio(b.floors[n].nothing), memory, strings.Join(methods, ", "))
+	fmt.Printf("%-34s %5d %6d %7.2f %8.2f %8.2f %9s %9s %9s %8s  %s\n", what, n, m.total(), float64(m.total())/float64(n),
+		m.wall.Seconds(), m.cpu.Seconds(), ratio(b.floors[n].data), ratio(b.floors[n].nothing), ratio(b.floors[n].alike), memory, strings.Join(methods, ", "))
 }

@@ -69,5 +69,5 @@ func run(ctx context.Context, o options, counts string) (err error) {
 	if err != nil {
 		return err
 	}
-	return newBench(o, c, highest).run(ctx)
+	return newBench(o, c).run(ctx)
 }

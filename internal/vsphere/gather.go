@@ -13,7 +13,7 @@ const (
 	// quiet is how long a call waits for others once nobody comes any more and
 	// none is under way. Terraform needs a while, and longer on a machine that
 	// is busy, between the answer to one resource and the question of the next.
-	quiet = 30 * time.Millisecond
+	quiet = 10 * time.Millisecond
 	// patience bounds how long a call waits for others in all.
 	patience = 250 * time.Millisecond
 )
