@@ -24,4 +24,7 @@ for target in linux_amd64 linux_arm64 darwin_amd64 darwin_arm64 windows_amd64 wi
   grep -q "  terraform-provider-vma_${version}_$target.zip$" "$sums"
 done
 grep -q "  terraform-provider-vma_${version}_manifest.json$" "$sums"
+unzip -p "terraform-provider-vma_${version}_$(go env GOOS)_$(go env GOARCH).zip" "terraform-provider-vma_v$version" >"$GNUPGHOME/stamped"
+chmod +x "$GNUPGHOME/stamped"
+test "$("$GNUPGHOME/stamped" -version)" = "terraform-provider-vma $version"
 echo "dist has version $version for six platforms, with checksums, signature, manifest and SBOMs"
