@@ -241,7 +241,7 @@ func signalled(signals ...syscall.Signal) func(*scene, stage) int {
 	return func(s *scene, at stage) int {
 		apply, release := s.held(at)
 		apply.signalGroup(signals[0])
-		apply.says("Interrupt received")
+		apply.heeds()
 		if len(signals) > 1 {
 			// It may have ended by itself meanwhile, which is as good.
 			_ = syscall.Kill(-apply.cmd.Process.Pid, signals[1])

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	if migratekittest.Called() {
 		os.Exit(migratekittest.Main())
 	}
+	if standsIn() {
+		os.Exit(standIn())
+	}
 	log.SetOutput(io.Discard) // the simulator's own chatter
 	// A terminal's signals are at their defaults for what is started here, also
 	// where the tests run under nohup.
@@ -286,9 +289,10 @@ func (r *running) until(happened <-chan struct{}) {
 	}
 }
 
-// says waits until it has printed a text.
-func (r *running) says(text string) {
+// heeds waits until Terraform says that it has seen the interrupt.
+func (r *running) heeds() {
 	r.t.Helper()
+	const text = "Interrupt received"
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
 	for !strings.Contains(r.output.String(), text) {
