@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -58,7 +59,18 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb,
 			"Somebody holds the virtual machine, as backup products do. Wait for it to let go, or enable the operation again.\n\n"+err.Error())
 	}
-	return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(err))
+	return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(err)+adviceFor(err))
+}
+
+// adviceFor is for what vCenter answered, or did not, and nobody expected.
+func adviceFor(err error) string {
+	if _, fault := errors.AsType[*vsphere.FaultError](err); fault {
+		return "\n\nPlan again; where it happens again, the tasks and events of the virtual machine in vCenter say more."
+	}
+	if _, network := errors.AsType[net.Error](err); network {
+		return "\n\nvCenter gave no answer. Plan again when it does; what was begun is shown by the plan."
+	}
+	return ""
 }
 
 // connectionDiagnostic is for errors that have to do with the provider block,

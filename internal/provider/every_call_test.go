@@ -71,7 +71,7 @@ func (c *caller) create(ctx context.Context, path string) *tfprotov6.ApplyResour
 	}
 	wanted, err := tfprotov6.NewDynamicValue(c.object, tftypes.NewValue(c.object, proposed))
 	must(c.t, err)
-	planned, err := c.server.PlanResourceChange(c.t.Context(), &tfprotov6.PlanResourceChangeRequest{
+	planned, err := c.server.PlanResourceChange(ctx, &tfprotov6.PlanResourceChangeRequest{
 		TypeName: "vma_cbt", PriorState: &nothing, Config: config, ProposedNewState: &wanted,
 	})
 	must(c.t, err)

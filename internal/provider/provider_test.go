@@ -1,13 +1,16 @@
 package provider_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,7 +38,34 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
 	_ = os.Setenv("CHECKPOINT_DISABLE", "1")
+	if err := nameRegistry(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
+}
+
+// nameRegistry tells the framework's harness which registry the CLI looks into by
+// itself: Terraform and OpenTofu have one each, and only it knows the first.
+func nameRegistry() error {
+	directory, err := os.MkdirTemp("", "vma-registry-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	if err := os.WriteFile(filepath.Join(directory, "main.tf"), []byte("provider \"vma\" {}\n"), 0o600); err != nil {
+		return err
+	}
+	cli := exec.CommandContext(context.Background(), cmp.Or(os.Getenv("TF_ACC_TERRAFORM_PATH"), "terraform"), "providers")
+	cli.Dir = directory
+	output, err := cli.Output()
+	if err != nil {
+		return fmt.Errorf("ask the CLI for its registry: %w", err)
+	}
+	if found := regexp.MustCompile(`provider\[([^/\]]+)/`).FindSubmatch(output); found != nil {
+		return os.Setenv("TF_ACC_PROVIDER_HOST", string(found[1]))
+	}
+	return fmt.Errorf("the CLI names no registry:\n%s", output)
 }
 
 // estate is an embedded vCenter, a stand-in for migratekit and a place for its

@@ -4,11 +4,15 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
 )
 
 // titleAt is which argument is the title, of whatever makes a diagnostic.
@@ -18,69 +22,112 @@ var titleAt = map[string]int{
 	"vmDiagnostic": 0, // what comes after "Unable to"
 }
 
-// Whatever title a diagnostic has, the guide on troubleshooting has it too.
+// composed are the titles that are made of a beginning and the name of an
+// attribute, by the beginning.
+var composed = map[string][]string{
+	"Missing": {"vcenter", "username", "password"},
+	"Invalid": {
+		"vcenter", "thumbprint", "insecure", "auto_cbt", "vm_path", "vm_uuid", "vm_moid", "folder", "name", "stop_grace",
+		"nbd.exports", "extra_args", "cutover",
+	},
+	"Unable to": nil, // by vmDiagnostic, whose callers are read
+}
+
+// otherTitles are the framework's, its validators' and those of other packages.
+var otherTitles = []string{
+	"Missing Attribute Configuration", "Invalid Attribute Combination", "Invalid Attribute Value Match", "Invalid Attribute Value",
+	"Invalid Attribute Value Length", "Timeout Cannot Be Parsed",
+	replication.TextUnchecked, "CBT enablement check failed", "Replication Warning",
+}
+
+// Whatever title a diagnostic has, the guide on troubleshooting has it too, and
+// no other.
 func TestTroubleshootingKnowsEveryTitle(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile("../../templates/guides/troubleshooting.md")
-	if err != nil {
-		t.Fatal(err)
+	titles := map[string]bool{}
+	for _, title := range otherTitles {
+		titles[title] = true
 	}
 	files, err := filepath.Glob("*.go")
-	if err != nil {
-		t.Fatal(err)
+	must(t, err)
+	for _, file := range append(files, "../replication/traps.go") {
+		if !strings.HasSuffix(file, "_test.go") {
+			collectTitles(t, file, titles)
+		}
 	}
-	titles := 0
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
+	if len(titles) < 40 {
+		t.Errorf("only %d titles found: the test does not see them any more", len(titles))
+	}
+	guide, err := os.ReadFile("../../templates/guides/troubleshooting.md")
+	must(t, err)
+	for line := range strings.Lines(string(guide)) {
+		heading, ok := strings.CutPrefix(strings.TrimSpace(line), "### ")
+		if !ok {
 			continue
 		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
-		if err != nil {
-			t.Fatal(err)
+		for title := range strings.SplitSeq(heading, ", ") {
+			if !titles[title] {
+				t.Errorf("the guide has %q, which no diagnostic has", title)
+			}
+			delete(titles, title)
 		}
-		ast.Inspect(parsed, func(node ast.Node) bool {
-			call, ok := node.(*ast.CallExpr)
-			if !ok {
-				return true
-			}
-			name := ""
-			switch function := call.Fun.(type) {
-			case *ast.SelectorExpr:
-				name = function.Sel.Name
-			case *ast.Ident:
-				name = function.Name
-			}
-			at, ok := titleAt[name]
-			if !ok || len(call.Args) <= at {
-				return true
-			}
-			title, fixed := literal(call.Args[at])
-			if !fixed {
-				return true
-			}
-			if name == "vmDiagnostic" {
-				title = "Unable to " + title
-			}
-			titles++
-			if !strings.Contains(string(guide), "\n## "+title) && !strings.Contains(string(guide), "\n### "+title) {
-				t.Errorf("%s: the guide has no %q", file, title)
-			}
-			return true
-		})
 	}
-	if titles < 30 {
-		t.Errorf("only %d titles found: the test does not see them any more", titles)
+	for _, title := range slices.Sorted(maps.Keys(titles)) {
+		t.Errorf("the guide has no %q", title)
 	}
 }
 
+func collectTitles(t *testing.T, file string, titles map[string]bool) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	must(t, err)
+	ast.Inspect(parsed, func(node ast.Node) bool {
+		call, ok := node.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		name := ""
+		switch function := call.Fun.(type) {
+		case *ast.SelectorExpr:
+			name = function.Sel.Name
+		case *ast.Ident:
+			name = function.Name
+		}
+		at, ok := titleAt[name]
+		if name == "add" && strings.HasSuffix(file, "traps.go") {
+			at, ok = 0, true
+		}
+		if !ok || len(call.Args) <= at {
+			return true
+		}
+		title, whole, fixed := literal(call.Args[at])
+		attributes, known := composed[title]
+		switch {
+		case !fixed:
+		case name == "vmDiagnostic":
+			titles["Unable to "+title] = true
+		case whole:
+			titles[title] = true
+		case !known:
+			t.Errorf("%s: it is not known what follows %q", file, title)
+		default:
+			for _, attribute := range attributes {
+				titles[title+" "+attribute] = true
+			}
+		}
+		return true
+	})
+}
+
 // literal is a string that is written out, or how one begins.
-func literal(e ast.Expr) (text string, ok bool) {
+func literal(e ast.Expr) (text string, whole, ok bool) {
 	switch e := e.(type) {
 	case *ast.BinaryExpr:
-		return literal(e.X)
+		text, _, ok := literal(e.X)
+		return text, false, ok
 	case *ast.BasicLit:
 		text, err := strconv.Unquote(e.Value)
-		return strings.TrimSpace(text), err == nil
+		return strings.TrimSpace(text), true, err == nil
 	}
-	return "", false
+	return "", false, false
 }
