@@ -3,8 +3,6 @@ package main_test
 import (
 	"strings"
 	"testing"
-
-	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
 const cbtOfWeb = "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n%s}\n"
@@ -64,7 +62,9 @@ func TestInterruptedCreateIsNotTakenForDone(t *testing.T) {
 			vcenter, vm := startVCenter(t)
 			w := newWorkspace(t, cbtOf("  on_destroy = \""+onDestroy+"\"\n"))
 			w.use(vcenter)
-			interruptReconfigure(t, w, vcenter, vm)
+			if output := w.interruptAt("ReconfigVM_Task", vcenter, vm); !strings.Contains(output, "Change Tracking Interrupted") {
+				t.Errorf("apply:\n%s", output)
+			}
 			w.terraform(2, "plan", "-refresh=false", "-detailed-exitcode")
 			if onDestroy == "keep" {
 				w.terraform(0, "apply", "-auto-approve", "-refresh=false")
@@ -82,24 +82,4 @@ func TestInterruptedCreateIsNotTakenForDone(t *testing.T) {
 			}
 		})
 	}
-}
-
-func interruptReconfigure(t *testing.T, w *workspace, vcenter *vspheretest.VCenter, vm *vspheretest.Machine) {
-	t.Helper()
-	reached := make(chan struct{})
-	release := vm.HoldTasks("ReconfigVM_Task")
-	vcenter.Observe("ReconfigVM_Task", 0, 1, func() { close(reached) })
-	apply := w.start("apply", "-auto-approve")
-	apply.until(reached)
-	apply.interrupt()
-	apply.heeds()
-	release()
-	if got := apply.wait(); got != 1 || !strings.Contains(apply.output.String(), "Change Tracking Interrupted") {
-		t.Fatalf("exit status %d:\n%s", got, apply.output.String())
-	}
-}
-
-// words is a text without its line breaks.
-func words(text string) string {
-	return strings.Join(strings.Fields(strings.ReplaceAll(text, "│", " ")), " ")
 }

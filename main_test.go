@@ -76,17 +76,9 @@ func TestInterruptedCreateGoesOn(t *testing.T) {
 	vcenter, vm := startVCenter(t)
 	w := newWorkspace(t, "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  on_destroy = \"restore\"\n}\n")
 	w.use(vcenter)
-	reached := make(chan struct{})
-	release := vm.HoldTasks("ReconfigVM_Task")
-	vcenter.Observe("ReconfigVM_Task", 0, 1, func() { close(reached) })
-	apply := w.start("apply", "-auto-approve")
-	apply.until(reached)
-	apply.interrupt()
-	apply.heeds()
-	release()
-	if got := apply.wait(); got != 1 || !strings.Contains(apply.output.String(), "Change Tracking Interrupted") ||
-		strings.Contains(apply.output.String(), "inconsistent result") {
-		t.Errorf("exit status %d:\n%s", got, apply.output.String())
+	if output := w.interruptAt("ReconfigVM_Task", vcenter, vm); !strings.Contains(output, "Change Tracking Interrupted") ||
+		strings.Contains(output, "inconsistent result") {
+		t.Errorf("apply:\n%s", output)
 	}
 	if left := vm.Snapshots(); len(left) > 0 {
 		t.Errorf("snapshots left: %v", left)

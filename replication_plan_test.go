@@ -49,8 +49,7 @@ func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
 			for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID"} {
 				w.env[variable] = "x"
 			}
-			w.write(filepath.Join(w.dir, "main.tf"), "terraform {\n  required_providers {\n    vma = { source = \"vma-project/vma\" }\n  }\n}\n"+
-				"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/win01\"\n"+test.lines+"\n}\n")
+			w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/win01\"\n"+test.lines+"\n}\n")
 			output := words(w.terraform(0, "plan"))
 			for _, text := range test.says {
 				if !strings.Contains(output, text) {
@@ -115,12 +114,7 @@ func TestCutoverInterruptedBeforeItBegan(t *testing.T) {
 		w.env[variable] = "x"
 	}
 	configure := func(cutover bool) {
-		w.write(filepath.Join(w.dir, "main.tf"), fmt.Sprintf(`
-terraform {
-  required_providers {
-    vma = { source = "vma-project/vma" }
-  }
-}
+		w.write(filepath.Join(w.dir, "main.tf"), fmt.Sprintf(requiresVMA+`
 resource "vma_replication" "web" {
   vm_path = "/DC0/vm/web01"
   cutover = %t
@@ -133,17 +127,7 @@ resource "vma_replication" "web" {
 `, cutover))
 	}
 	configure(true)
-	reached := make(chan struct{})
-	release := vm.HoldTasks("ReconfigVM_Task")
-	vcenter.Observe("ReconfigVM_Task", 0, 1, func() { close(reached) })
-	apply := w.start("apply", "-auto-approve")
-	apply.until(reached)
-	apply.interrupt()
-	apply.heeds()
-	release()
-	if got := apply.wait(); got != 1 {
-		t.Fatalf("exit status %d:\n%s", got, apply.output.String())
-	}
+	w.interruptAt("ReconfigVM_Task", vcenter, vm)
 	if runs, _ := migratekittest.Invocations(filepath.Join(steer, "runs")); len(runs) != 0 {
 		t.Fatalf("%d runs of migratekit", len(runs))
 	}

@@ -289,6 +289,24 @@ func (r *running) until(happened <-chan struct{}) {
 	}
 }
 
+// interruptAt interrupts an apply while the first task of a method is under way,
+// which then ends, and gives what it printed. It must fail.
+func (w *workspace) interruptAt(method string, vcenter *vspheretest.VCenter, vm *vspheretest.Machine) string {
+	w.t.Helper()
+	reached := make(chan struct{})
+	release := vm.HoldTasks(method)
+	vcenter.Observe(method, 0, 1, func() { close(reached) })
+	apply := w.start("apply", "-auto-approve")
+	apply.until(reached)
+	apply.interrupt()
+	apply.heeds()
+	release()
+	if got := apply.wait(); got != 1 {
+		w.t.Errorf("an interrupted apply exited with %d:\n%s", got, apply.output.String())
+	}
+	return apply.output.String()
+}
+
 // heeds waits until Terraform says that it has seen the interrupt.
 func (r *running) heeds() {
 	r.t.Helper()
@@ -370,4 +388,9 @@ func unzip(t *testing.T, path string) []byte {
 		all = append(all, content...)
 	}
 	return all
+}
+
+// words is a text without its line breaks.
+func words(text string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(text, "│", " ")), " ")
 }

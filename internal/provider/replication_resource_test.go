@@ -59,6 +59,25 @@ func disk(kind string, bytes int64) knownvalue.Check {
 	})
 }
 
+// Where vCenter cannot tell what changed, a disk counts whole (fact 12).
+func TestReplicationUnreadableTracking(t *testing.T) {
+	t.Parallel()
+	e, vm, config := oneDisk(t)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config(`triggers = { run = "1" }`)},
+			{
+				PreConfig: func() { vm.MakeUnreadable(2000) },
+				Config:    config(`triggers = { run = "2" }`),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("last_cycle", lastCycle("incremental", gib, map[string]knownvalue.Check{"2000": disk("incremental", gib)})),
+				},
+			},
+		},
+	})
+}
+
 // The whole life of a replication to NBD exports: a full cycle with tracking
 // switched on first, nothing without a change, increments by triggers, and
 // tracking lost and found.
