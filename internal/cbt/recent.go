@@ -22,25 +22,25 @@ const writeFreshness = 2 * time.Second
 type recent struct {
 	mu     sync.Mutex
 	byName map[vsphere.Name]readStatus
-	writes int            // by this process so far
+	marks  int            // of what makes reads too old, such as writes, so far
 	last   map[string]int // the last one of them, by managed object ID
 }
 
 type readStatus struct {
 	*Status
 	at    time.Time
-	after int // as many writes
+	after int // as many marks
 }
 
 func newRecent() *recent {
 	return &recent{byName: map[vsphere.Name]readStatus{}, last: map[string]int{}}
 }
 
-// begun is what a read is kept with: when it began, and after which write.
+// begun is what a read is kept with: when it began, and after which mark.
 func (r *recent) begun() readStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return readStatus{at: time.Now(), after: r.writes}
+	return readStatus{at: time.Now(), after: r.marks}
 }
 
 func (r *recent) keep(name vsphere.Name, read readStatus) {
@@ -66,8 +66,8 @@ func (r *recent) get(name vsphere.Name, within time.Duration) *Status {
 func (r *recent) forget(moid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.writes++
-	r.last[moid] = r.writes
+	r.marks++
+	r.last[moid] = r.marks
 }
 
 // Look reads the VM of a name, and keeps what it read for whoever asks next.

@@ -26,8 +26,9 @@ func isOurs(s vsphere.Snapshot) bool {
 	return strings.HasPrefix(s.Name, snapshotPrefix) && strings.Contains(s.Description, snapshotMark)
 }
 
-// LeftSnapshotError says that a temporary snapshot could not be removed. The
-// next run removes it.
+// LeftSnapshotError says that a temporary snapshot may be on a VM: it could not be
+// removed, or it is not known whether vCenter makes it yet. The next run removes
+// it.
 type LeftSnapshotError struct {
 	// Name is the snapshot's name, VM the inventory path of its VM.
 	Name, VM string
@@ -83,8 +84,8 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 // errUnanswered says that it is not known whether vCenter will make a snapshot.
 var errUnanswered = errors.New("vCenter gave no answer when it was asked to make the snapshot, which is not there now and may yet appear")
 
-// refusedBefore says that vCenter answered the request with a fault of its own,
-// so that no task began.
+// refusedBefore says that no task began: vCenter answered the request with a fault
+// of its own, or there was no session to send it in.
 func refusedBefore(err error) bool {
 	var (
 		fault    *vsphere.FaultError

@@ -12,7 +12,8 @@ var (
 	removeSnapshot = step{"RemoveSnapshot_Task", "VirtualMachine.State.RemoveSnapshot"}
 )
 
-// steps are those that making tracking work takes, none where it works.
+// steps are those that making tracking work takes, none where it works. One that
+// is powered off takes a snapshot too where the flag alone did not do it.
 func (s *Status) steps() []step {
 	var steps []step
 	if !s.Enabled() {
@@ -29,8 +30,11 @@ func (s *Status) steps() []step {
 
 // resetSteps are those of a reset.
 func (s *Status) resetSteps() []step {
-	if s.needsStun() {
+	switch {
+	case s.needsStun():
 		return []step{reconfigure, createSnapshot, removeSnapshot}
+	case s.leftover():
+		return []step{reconfigure, removeSnapshot}
 	}
 	return []step{reconfigure}
 }

@@ -20,6 +20,11 @@ func conclude(
 ) {
 	planned := Plan(cycle, status)
 	copied := copies(status, outcome, measured)
+	if !succeeded && measured.first != nil {
+		// A cutover that failed had copied the disks as the first snapshot has them,
+		// and nobody knows how far it got with the second one.
+		measured.disks = measured.first
+	}
 	for _, key := range cycle.keys(status) {
 		kind, logged := copied.kinds[key]
 		if !logged {
@@ -147,7 +152,8 @@ func changedBytes(key int32, kind cbt.Kind, status *cbt.Status, measured measure
 
 // changeID is what the next cycle copies from: that of the snapshot that was
 // copied, else what migratekit filed, else that of before the run, which is older
-// and so never too new. Where the first two do not agree it is the older one.
+// and so never too new. What was filed counts before the snapshot's where it is
+// older, of the same epoch.
 func changeID(key int32, status *cbt.Status, measured measurement, posted map[int32]string) (id string, agreed bool) {
 	filed, kept := posted[key], measured.disks[key].ChangeID
 	switch {

@@ -96,6 +96,15 @@ func twice(files ...string) migratekit.Outcome {
 	return outcome
 }
 
+// failedAgain is the log of a cutover that fails at the first disk of its second
+// cycle.
+func failedAgain(files ...string) migratekit.Outcome {
+	outcome := log(false, files...)
+	outcome.Copies = append(outcome.Copies, log(false, files[0]).Copies...)
+	outcome.Completed = false
+	return outcome
+}
+
 // What the next cycle copies from is never newer than what was copied.
 func TestConclude(t *testing.T) {
 	t.Parallel()
@@ -104,6 +113,10 @@ func TestConclude(t *testing.T) {
 	snapshot := measurement{seen: true, disks: map[int32]vsphere.Disk{}, changed: map[int32]int64{2000: 100, 2001: 0}}
 	for _, d := range machine("A/6", "B/6").Disks {
 		snapshot.disks[d.Key] = d.Disk
+	}
+	second := measurement{seen: true, disks: map[int32]vsphere.Disk{}, first: snapshot.disks, changed: map[int32]int64{2000: 100, 2001: 0}}
+	for _, d := range machine("A/9", "B/9").Disks {
+		second.disks[d.Key] = d.Disk
 	}
 	previous := map[int32]string{2000: "A/3", 2001: "B/3"}
 	openstack := &migratekit.OpenStack{}
@@ -185,6 +198,11 @@ func TestConclude(t *testing.T) {
 			&Cycle{OpenStack: &migratekit.OpenStack{Cutover: true}}, twice(a, b), snapshot, nil, true,
 			map[int32]string{2000: "A/6", 2001: "B/6"},
 			cbt.Full, 2 * size, 0,
+		},
+		"a cutover that fails in its second cycle": {
+			&Cycle{OpenStack: &migratekit.OpenStack{Cutover: true}, Previous: previous}, failedAgain(a, b), second, nil, false,
+			map[int32]string{2000: "A/3", 2001: "B/6"},
+			cbt.Incremental, 0, 0,
 		},
 		"a disk that is no longer copied": {
 			&Cycle{Exports: exports(2000), Previous: previous}, log(false, a), snapshot,

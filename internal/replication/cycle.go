@@ -95,6 +95,9 @@ func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, log *slog.Logger) 
 	}
 }
 
+// cutsOver says that it is the last one, which copies twice.
+func (c *Cycle) cutsOver() bool { return c.OpenStack != nil && c.OpenStack.Cutover }
+
 // keys are the device keys of the disks that a cycle copies.
 func (c *Cycle) keys(status *cbt.Status) []int32 {
 	var keys []int32

@@ -106,7 +106,7 @@ func (e *LeftoverError) Error() string {
 // does not say that it completed: nobody knows what it copied.
 var ErrIncomplete = errors.New("migratekit ended with exit status 0, but its log has neither \"Migration completed\" nor \"Cutover completed\"")
 
-// RunError says that migratekit was started and ended badly.
+// RunError says that migratekit could not be started, or ended badly.
 type RunError struct {
 	// LogFile is where its output is.
 	LogFile string

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
-	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // Planned is what the next copy of one disk will be.
@@ -72,8 +71,12 @@ func Problems(cycle *Cycle, status *cbt.Status) []string {
 	slices.Sort(problems)
 	for _, key := range cycle.keys(status) {
 		if disk := status.Disk(key); !disk.Trackable {
-			problems = append(problems, fmt.Sprintf("%s of %s cannot be copied by migratekit: %s",
-				disk, status.VM.Path, disk.Reason))
+			cure := "leave it out of nbd.exports, or give it a form that can be tracked"
+			if cycle.OpenStack != nil {
+				cure = "migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration"
+			}
+			problems = append(problems, fmt.Sprintf("%s of %s cannot be copied by migratekit: %s; %s",
+				disk, status.VM.Path, disk.Reason, cure))
 		}
 	}
 	return problems
@@ -86,7 +89,7 @@ func WithoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
 		return status
 	}
 	vm := *status.VM
-	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), func(s vsphere.Snapshot) bool { return s.Name == snapshotName })
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), isLeftover)
 	return cbt.NewStatus(&vm)
 }
 

@@ -20,8 +20,8 @@ import (
 
 // Run runs one cycle. Nothing is written to the VM before everything that can
 // be checked was; migratekit is not started unless tracking works (or the
-// cycle says not to care). Errors: ImpossibleError, EnvironmentError,
-// ExportError, GateError, TrackingResetError, LeftoverError, RunError and
+// cycle says not to care). Errors: migratekit.ErrNotInstalled, PlaceError,
+// ImpossibleError, EnvironmentError, ExportError, GateError, TrackingResetError, LeftoverError, RunError and
 // those of vSphere. The result says what is true whatever the error.
 func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	result := &Result{ChangeIDs: maps.Clone(cycle.Previous), Disks: map[int32]DiskResult{}}
@@ -143,10 +143,13 @@ func Lost(planned map[int32]Planned, status *cbt.Status) []string {
 	return lost
 }
 
+// isLeftover says, before a run, that a snapshot is of an earlier one.
+func isLeftover(s vsphere.Snapshot) bool { return s.Name == snapshotName }
+
 // leftovers deals with snapshots of earlier runs, at which migratekit would
 // stop and ask.
 func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
-	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != snapshotName })
+	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return !isLeftover(s) })
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -189,7 +192,7 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, program string, status 
 	}
 	measured := watcher.stop()
 	own := measured.snapshots
-	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
+	if cycle.cutsOver() {
 		own = nil // it makes several, and the last may not have been seen
 	}
 	if tidied := r.removeOwn(ctx, status, own); tidied != nil {
@@ -219,7 +222,7 @@ func (r *Runner) tell(ctx context.Context, status *cbt.Status, result *Result, e
 
 // completed says that migratekit, which has ended well, did what it was to do.
 func (c *Cycle) completed(outcome migratekit.Outcome, posted map[int32]string, status *cbt.Status) bool {
-	if c.OpenStack != nil && c.OpenStack.Cutover {
+	if c.cutsOver() {
 		return outcome.CutOver
 	}
 	return outcome.Completed || len(posted) >= len(c.keys(status))

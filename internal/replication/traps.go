@@ -44,7 +44,7 @@ func Traps(cycle *Cycle, status *cbt.Status) []Trap {
 			"Disks of %q are larger than they were when they were copied last: %s. Their volumes are not grown by migratekit: extend them in OpenStack before this cycle.",
 			path, strings.Join(grown, ", "))
 	}
-	if cycle.OpenStack == nil || !cycle.OpenStack.Cutover {
+	if !cycle.cutsOver() {
 		return traps
 	}
 	if v2v := cycle.OpenStack.RunV2V; len(status.Disks) > 1 && (v2v == nil || *v2v) {

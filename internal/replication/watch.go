@@ -30,10 +30,11 @@ type measurement struct {
 	snapshots []string
 	// seen says that one was seen, and read.
 	seen bool
-	// disks are by device key, with the change IDs of the snapshot's moment.
-	disks map[int32]vsphere.Disk
-	// changed are the bytes that changed since the last cycle, by device key:
-	// the whole disk where tracking cannot be used.
+	// disks are by device key, with the change IDs of the moment of the snapshot
+	// that was seen last; first are those of the first one.
+	disks, first map[int32]vsphere.Disk
+	// changed are the bytes that changed since the last cycle, by device key, in
+	// all snapshots: the whole disk where tracking cannot be used.
 	changed map[int32]int64
 	// err says why there is not more.
 	err error
@@ -47,7 +48,7 @@ type watcher struct {
 	measured chan struct{} // closed when there is no more to learn
 	result   measurement
 
-	began, once sync.Once // close watching and noticed
+	tellWatching, tellNoticed sync.Once
 }
 
 // watch starts watching; stop must be called. Snapshots that are there already
@@ -65,10 +66,11 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 			snapshot, err := r.next(watching, cycle, status, w)
 			if err == nil {
 				w.result.snapshots = append(w.result.snapshots, snapshot)
-				w.once.Do(func() { close(w.noticed) })
+				w.tellNoticed.Do(func() { close(w.noticed) })
 				err = r.measure(watching, cycle.Moid, previous, snapshot, &w.result)
 			}
-			if w.result.err = err; err != nil || cycle.OpenStack == nil || !cycle.OpenStack.Cutover {
+			w.result.err = err
+			if err != nil || !cycle.cutsOver() {
 				return
 			}
 			// A cutover makes another one, of what changed since this one.
@@ -84,7 +86,7 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 // next waits for a snapshot of this run that was not seen yet.
 func (r *Runner) next(ctx context.Context, cycle *Cycle, status *cbt.Status, w *watcher) (snapshot string, err error) {
 	err = r.vcenter.WatchSnapshots(ctx, cycle.Moid, func(list []vsphere.Snapshot) bool {
-		w.began.Do(func() { close(w.watching) })
+		w.tellWatching.Do(func() { close(w.watching) })
 		i := slices.IndexFunc(list, func(s vsphere.Snapshot) bool {
 			return isNew(s, status.VM) && !slices.Contains(w.result.snapshots, s.Moid)
 		})
@@ -110,8 +112,12 @@ func (r *Runner) measure(ctx context.Context, moid string, previous map[int32]st
 		return err
 	}
 	into.seen = true
+	into.disks = map[int32]vsphere.Disk{}
 	for _, disk := range disks {
 		into.disks[disk.Key] = disk
+	}
+	if into.first == nil {
+		into.first = into.disks
 	}
 	for _, disk := range disks {
 		kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID)

@@ -25,38 +25,16 @@ func (e *NotFolderError) Error() string {
 // FolderVMs reads every virtual machine and template in a folder or datacenter
 // and below it, sorted by path; "" or "/" stands for all that there are. It
 // costs a lookup, a view, a page for each five hundred of them and of what is
-// above them, and the end of the view. Those whose configuration cannot be read are named in unreadable.
-// Errors: ErrNotFound, NotFolderError and those of every call.
+// above them, and the end of the view; all of it once more where the session was
+// lost meanwhile. Those whose configuration cannot be read are named in
+// unreadable. Errors: ErrNotFound, NotFolderError and those of every call.
 func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unreadable []error, err error) {
-	var shown *shown
-	list := func(vim *vim25.Client) (view types.ManagedObjectReference, err error) {
-		shown = newShown()
-		container, err := findFolder(ctx, vim, folder)
-		if err != nil {
-			return view, err
-		}
-		res, err := methods.CreateContainerView(ctx, vim, &types.CreateContainerView{
-			This: *vim.ServiceContent.ViewManager, Container: container, Type: []string{"VirtualMachine"}, Recursive: true,
-		})
-		if err != nil {
-			return view, err
-		}
-		view = res.Returnval
-		defer destroyView(ctx, vim, view)
-		return view, retrieve(ctx, vim, types.PropertyFilterSpec{
-			PropSet: vmPropertySet(),
-			ObjectSet: []types.ObjectSpec{{
-				Obj: view, Skip: new(true),
-				SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
-					Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: ancestors(),
-				}},
-			}},
-		}, shown.add)
-	}
+	var below *shown
 	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
-		view, err := list(vim)
+		var view types.ManagedObjectReference
+		below, view, err = listBelow(ctx, vim, folder)
 		if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == view {
-			_, err = list(vim) // it ended with a session that was lost
+			below, _, err = listBelow(ctx, vim, folder) // the view ended with its session
 		}
 		return err
 	})
@@ -64,7 +42,7 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 		return nil, nil, err
 	}
 	said := map[string]bool{} // what is above many VMs is said once
-	for _, vm := range shown.vms() {
+	for _, vm := range below.vms() {
 		switch {
 		case vm.err == nil:
 			vms = append(vms, vm.value)
@@ -75,6 +53,32 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 	}
 	slices.SortFunc(vms, func(a, b *VM) int { return strings.Compare(a.Path, b.Path) })
 	return vms, unreadable, nil
+}
+
+// listBelow retrieves what is below a folder through a view, which it names.
+func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *shown, view types.ManagedObjectReference, err error) {
+	container, err := findFolder(ctx, vim, folder)
+	if err != nil {
+		return nil, view, err
+	}
+	res, err := methods.CreateContainerView(ctx, vim, &types.CreateContainerView{
+		This: *vim.ServiceContent.ViewManager, Container: container, Type: []string{"VirtualMachine"}, Recursive: true,
+	})
+	if err != nil {
+		return nil, view, err
+	}
+	view = res.Returnval
+	defer destroyView(ctx, vim, view)
+	below = newShown()
+	return below, view, retrieve(ctx, vim, types.PropertyFilterSpec{
+		PropSet: vmPropertySet(),
+		ObjectSet: []types.ObjectSpec{{
+			Obj: view, Skip: new(true),
+			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
+				Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: ancestors(),
+			}},
+		}},
+	}, below.add)
 }
 
 func findFolder(ctx context.Context, vim *vim25.Client, folder string) (types.ManagedObjectReference, error) {

@@ -13,8 +13,9 @@ const (
 	// quiet is how long a call waits for others once nobody comes any more and
 	// none is under way. Terraform needs a while, and longer on a machine that
 	// is busy, between the answer to one resource and the question of the next.
-	quiet = 10 * time.Millisecond
-	// patience bounds how long a call waits for others in all.
+	quiet = 20 * time.Millisecond
+	// patience bounds how long a call waits for others in all; one that flies longer
+	// brings nobody back soon, and a crowd that stays away longer is none any more.
 	patience = 250 * time.Millisecond
 )
 

@@ -14,8 +14,8 @@ import (
 type privilegesOn struct{ moid, privileges string }
 
 // MissingPrivileges tells which of the privileges that are needed on VMs, by
-// managed object ID, the account has not, in one call. One that asks about a
-// single VM shares the call with others that ask at that moment.
+// managed object ID, the account has not, in one call, and one more for each VM
+// that is not there any more. One that asks about a single VM shares the call with others that ask at that moment.
 func (c *Client) MissingPrivileges(ctx context.Context, needed map[string][]string) (map[string][]string, error) {
 	questions := make([]privilegesOn, 0, len(needed))
 	for moid, privileges := range needed {

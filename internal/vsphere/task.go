@@ -103,8 +103,8 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 }
 
 // Settled reads a VM once no task makes a snapshot of it any more. It goes on where
-// vCenter does not answer for a while, until the context ends: what comes after
-// it must be found.
+// vCenter does not answer for a while (15 minutes), until the context ends: what comes
+// after it must be found.
 func (c *Client) Settled(ctx context.Context, moid string) (vm *VM, err error) {
 	err = persist(ctx, func(func()) error {
 		tasks, err := c.SnapshotTasks(ctx, moid)

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
-	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -37,18 +35,6 @@ const maxFaults = 3
 type taskEnd struct {
 	info types.TaskInfo
 	err  error
-}
-
-// taskView belongs to one session, and ends with it.
-type taskView struct {
-	vim             *vim25.Client
-	collector, list types.ManagedObjectReference
-	gone            chan struct{} // closed when another one takes its place
-
-	// Guarded by taskWaits.mu: the version of the last update, and what was shown
-	// so far of tasks that have not ended.
-	version string
-	shown   map[types.ManagedObjectReference]*types.TaskInfo
 }
 
 func newTaskWaits(client *Client) *taskWaits {
@@ -175,7 +161,8 @@ func (t *taskWaits) modify(ctx context.Context, view *taskView, tasks []types.Ma
 	return nil
 }
 
-// lost lets go of a view that ended with its session.
+// lost lets go of a view whose call failed: it may have ended with its session, or
+// be in a state that nobody knows.
 func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -185,21 +172,21 @@ func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 	}
 	switch fault := faultOf(err).(type) {
 	case *types.InvalidCollectorVersion:
-		return errCollectorLost
+		return errAskAgain
 	case *types.ManagedObjectNotFound:
 		if fault.Obj == view.collector || fault.Obj == view.list {
-			return errCollectorLost
+			return errAskAgain
 		}
 	}
-	return t.fault(ctx, err)
+	return t.again(ctx, err)
 }
 
-// fault lets what vCenter answered with a fault be tried again, a few times. It is
+// again lets what vCenter answered with a fault be tried again, a few times. It is
 // called with t.mu held.
-func (t *taskWaits) fault(ctx context.Context, err error) error {
+func (t *taskWaits) again(ctx context.Context, err error) error {
 	if faultOf(err) != nil && t.faults < maxFaults {
 		t.faults++
-		return errCollectorLost
+		return errAskAgain
 	}
 	return withCause(ctx, typed(err))
 }
@@ -227,11 +214,11 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 	defer cancel()
 	if view, err = newTaskView(ctx, vim); err != nil {
 		if _, gone := faultOf(err).(*types.ManagedObjectNotFound); gone {
-			return nil, false, errCollectorLost // the session ended meanwhile
+			return nil, false, errAskAgain // the session ended meanwhile
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return nil, false, t.fault(ctx, err)
+		return nil, false, t.again(ctx, err)
 	}
 	t.mu.Lock()
 	t.remove = nil
@@ -242,37 +229,6 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 	t.view = view
 	t.mu.Unlock()
 	return view, true, t.modify(ctx, view, tasks)
-}
-
-func newTaskView(ctx context.Context, vim *vim25.Client) (*taskView, error) {
-	collector, err := methods.CreatePropertyCollector(ctx, vim, &types.CreatePropertyCollector{
-		This: vim.ServiceContent.PropertyCollector,
-	})
-	if err != nil {
-		return nil, err
-	}
-	list, err := methods.CreateListView(ctx, vim, &types.CreateListView{This: *vim.ServiceContent.ViewManager})
-	if err != nil {
-		return nil, err
-	}
-	_, err = methods.CreateFilter(ctx, vim, &types.CreateFilter{
-		This: collector.Returnval,
-		Spec: types.PropertyFilterSpec{
-			// And not all of its information, which changes with its progress.
-			PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info.state", "info.result", "info.error"}}},
-			ObjectSet: []types.ObjectSpec{{
-				Obj: list.Returnval, Skip: new(true),
-				SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: "ListView", Path: "view", Skip: new(false)}},
-			}},
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &taskView{
-		vim: vim, collector: collector.Returnval, list: list.Returnval,
-		gone: make(chan struct{}), shown: map[types.ManagedObjectReference]*types.TaskInfo{},
-	}, nil
 }
 
 // attend waits for updates for as long as anybody waits for a task.
@@ -302,6 +258,7 @@ func (t *taskWaits) attend(ctx context.Context) {
 // tellAll tells whoever waits why nothing will be known. It is called with t.mu
 // held.
 func (t *taskWaits) tellAll(err error) {
+	t.faults = 0
 	for _, waiting := range t.waiting {
 		for _, to := range waiting {
 			to <- taskEnd{err: err}
@@ -319,86 +276,4 @@ func (t *taskWaits) wanted() bool {
 		t.stop = nil
 	}
 	return len(t.waiting) > 0
-}
-
-// unanswered is how long an answer may take, beyond the time that vCenter was
-// told to wait for changes. Others wait for it too, and it is asked again.
-const unanswered = 30 * time.Second
-
-func (t *taskWaits) update(ctx context.Context, view *taskView) error {
-	waiting, cancel := context.WithTimeout(ctx, waitSeconds*time.Second+unanswered)
-	defer cancel()
-	go func() {
-		select {
-		case <-view.gone:
-			cancel()
-		case <-waiting.Done():
-		}
-	}()
-	t.mu.Lock()
-	version := view.version
-	t.mu.Unlock()
-	res, err := methods.WaitForUpdatesEx(waiting, view.vim, &types.WaitForUpdatesEx{
-		This:    view.collector,
-		Version: version,
-		Options: &types.WaitOptions{MaxWaitSeconds: types.NewInt32(waitSeconds)},
-	})
-	if err != nil {
-		select {
-		case <-view.gone:
-			if ctx.Err() == nil {
-				return errCollectorLost
-			}
-		default:
-		}
-		return t.lost(waiting, view, err)
-	}
-	t.mu.Lock()
-	t.faults = 0
-	if res.Returnval != nil { // else nothing changed
-		view.version = res.Returnval.Version
-	}
-	t.mu.Unlock()
-	if res.Returnval == nil {
-		return nil
-	}
-	for _, filter := range res.Returnval.FilterSet {
-		for _, update := range filter.ObjectSet {
-			if update.Kind == types.ObjectUpdateKindLeave {
-				t.tell(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrNotFound)})
-				continue
-			}
-			if info := t.learn(view, update); info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
-				t.tell(update.Obj, taskEnd{info: info})
-			}
-		}
-	}
-	return nil
-}
-
-// learn adds what an update shows of a task to what is known of it.
-func (t *taskWaits) learn(view *taskView, update types.ObjectUpdate) types.TaskInfo {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	info := view.shown[update.Obj]
-	if info == nil {
-		info = &types.TaskInfo{}
-		view.shown[update.Obj] = info
-	}
-	for _, change := range update.ChangeSet {
-		switch value := change.Val.(type) {
-		case types.TaskInfoState:
-			info.State = value
-		case types.LocalizedMethodFault:
-			info.Error = &value
-		default:
-			if change.Name == "info.result" && value != nil {
-				info.Result = value
-			}
-		}
-	}
-	if info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
-		delete(view.shown, update.Obj)
-	}
-	return *info
 }

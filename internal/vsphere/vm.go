@@ -53,7 +53,7 @@ type Disk struct {
 	Key   int32
 	Label string
 	// File is the datastore path of the disk, "" where it has none: the one below
-	// the VM's snapshots, which these do not move.
+	// the VM's snapshots, which these do not move. Of a snapshot it is Top.
 	File string
 	// Top is the file that is written now, another one while there are
 	// snapshots.

@@ -35,7 +35,7 @@ func (c *Client) watch(
 }
 
 // persist repeats what vCenter gave no answer to, until it is answered or has
-// not been for a while.
+// not been for a while; what is to be asked again, at once.
 func persist(ctx context.Context, try func(answered func()) error) error {
 	last, pause := time.Now(), firstPause
 	for {
@@ -45,7 +45,7 @@ func persist(ctx context.Context, try func(answered func()) error) error {
 			return nil
 		case ctx.Err() != nil:
 			return withCause(ctx, err)
-		case errors.Is(err, errCollectorLost):
+		case errors.Is(err, errAskAgain):
 			continue
 		case !passing(err) || time.Since(last) > outage:
 			return err
@@ -78,8 +78,9 @@ func passing(err error) bool {
 		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 
-// errCollectorLost says that the collector went away with its session.
-var errCollectorLost = errors.New("the property collector was lost")
+// errAskAgain says that what was to answer is gone, as a collector goes with its
+// session, and that another one is to be asked at once.
+var errAskAgain = errors.New("the property collector was lost")
 
 func (c *Client) watchSession(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
@@ -137,7 +138,7 @@ func (c *Client) watchSession(
 // that of the object that is watched.
 func lost(ctx context.Context, err error, collector types.ManagedObjectReference) error {
 	if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == collector {
-		return errCollectorLost
+		return errAskAgain
 	}
 	return withCause(ctx, typed(err))
 }
