@@ -201,6 +201,9 @@ func TestGuides(t *testing.T) {
 				}
 				w.write(filepath.Join(w.dir, "main.tf"), head)
 				w.write(filepath.Join(w.dir, "guide.tf"), block[1])
+				if strings.Contains(block[1], "var.cycle") && !strings.Contains(block[1], `variable "cycle"`) {
+					w.write(filepath.Join(w.dir, "variables.tf"), "variable \"cycle\" {}\n")
+				}
 				if strings.Contains(block[1], "vma_cbt.web.") && !strings.Contains(block[1], `resource "vma_cbt" "web"`) {
 					w.write(filepath.Join(w.dir, "before.tf"), "resource \"vma_cbt\" \"web\" {\n  vm_path = \"/DC0/vm/prod/web01\"\n}\n")
 				}

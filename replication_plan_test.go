@@ -25,7 +25,7 @@ func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
   openstack = {
     availability_zone = "nova"
     flavor_id         = "f"
-    network_mappings  = [{ mac = "m", network_id = "n", subnet_id = "s" }]
+    network_mappings  = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
   }
   cutover = %s
 `
@@ -121,7 +121,7 @@ resource "vma_replication" "web" {
   openstack = {
     availability_zone = "nova"
     flavor_id         = "f"
-    network_mappings  = [{ mac = "m", network_id = "n", subnet_id = "s" }]
+    network_mappings  = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
   }
 }
 `, cutover))

@@ -26,7 +26,8 @@ var configuration []byte
 // cli runs a real Terraform, or OpenTofu, on the provider that was just built.
 type cli struct {
 	program, dir string
-	own          []string // of the environment
+	env          []string // beside that of this process
+	pause        string   // a file: while it is there, copies do not end
 }
 
 func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
@@ -55,11 +56,11 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 	); err != nil {
 		return nil, err
 	}
-	c := &cli{program: program, dir: work, own: []string{
+	c := &cli{program: program, dir: work, pause: filepath.Join(dir, "pause"), env: []string{
 		"TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 		"VSPHERE_SERVER=" + vcenter.URL.Host, "VSPHERE_USER=" + vspheretest.Username,
 		"VSPHERE_PASSWORD=" + vspheretest.Password, "VSPHERE_THUMBPRINT=" + vcenter.Thumbprint(),
-		"VMA_MIGRATEKIT_PATH=" + migratekit,
+		"VMA_MIGRATEKIT_PATH=" + migratekit, migratekittest.Pause + "=" + filepath.Join(dir, "pause"),
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
 	}}
 	if release == "" {
@@ -109,7 +110,7 @@ func (c *cli) run(ctx context.Context, want int, args ...string) error {
 
 func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) error {
 	command := exec.CommandContext(ctx, c.program, args...)
-	command.Dir, command.Env = c.dir, append(os.Environ(), c.own...)
+	command.Dir, command.Env = c.dir, append(os.Environ(), c.env...)
 	command.Stdout, command.Stderr = output, os.Stderr
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	return command.Run()
@@ -134,7 +135,7 @@ func (c *cli) lastCycle(ctx context.Context) (*last, error) {
 	}
 	raw, ok := values["last_cycle"]
 	if !ok {
-		return nil, nil //nolint:nilnil // no cycle yet is no error
+		return nil, nil // no cycle yet is no error
 	}
 	var l *last
 	return l, json.Unmarshal(raw.Value, &l)

@@ -14,7 +14,7 @@ import (
 // for, until the end of the input or an interrupt.
 func (s *stage) playground(ctx context.Context) error {
 	var env strings.Builder
-	for _, pair := range s.cli.own {
+	for _, pair := range s.cli.env {
 		name, value, _ := strings.Cut(pair, "=")
 		fmt.Fprintf(&env, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
 	}
@@ -34,6 +34,8 @@ What somebody else may do in vCenter, type it here:
     off      switch change tracking of web01 off
     reset    switch it off and on, so that the next copy is full
     write    let the guest of web01 write 4 MiB
+    slow     let copies wait until you type fast: time for a Ctrl-C
+    fast     let them go on
     snapshot make a snapshot of web01, as a backup product does
     clean    remove its snapshots
     quit     end, and remove all of it
@@ -49,12 +51,13 @@ What somebody else may do in vCenter, type it here:
 	for {
 		select {
 		case <-ctx.Done():
+			fmt.Println("\nall of it is removed")
 			return nil
 		case line, open := <-lines:
 			if !open || line == "quit" {
 				return nil
 			}
-			if err := s.meddle(line); err != nil {
+			if err := s.meddle(strings.ToLower(line)); err != nil {
 				fmt.Println(err)
 			}
 		}
@@ -73,15 +76,20 @@ func (s *stage) meddle(what string) error {
 		s.web.ResetTracking()
 	case "write":
 		s.web.Write(firstKey, 1<<30, 4<<20)
+	case "slow":
+		err = os.WriteFile(s.cli.pause, nil, 0o600)
+	case "fast":
+		err = os.RemoveAll(s.cli.pause)
 	case "snapshot":
 		err = s.web.AddSnapshot("nightly", "")
 	case "clean":
 		err = s.web.RemoveSnapshots()
 	default:
-		return errors.New("off, reset, write, snapshot, clean or quit")
+		return errors.New("off, reset, write, slow, fast, snapshot, clean or quit")
 	}
 	if err == nil {
-		fmt.Println("done")
+		enabled, ids := s.web.Tracking()
+		fmt.Printf("web01 now: tracking %s, change IDs %d, snapshots %d\n", map[bool]string{true: "on", false: "off"}[enabled], len(ids), len(s.web.Snapshots()))
 	}
 	return err
 }

@@ -6,9 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -143,25 +141,6 @@ func TestRunLeavesNobodyBehind(t *testing.T) {
 	_, after, _ := strings.Cut(log, "\nchild ")
 	pid, _, _ := strings.Cut(after, "\n")
 	eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
-}
-
-// Something that left the process group may keep the pipe for ever; nobody waits
-// for it.
-func TestRunDoesNotWaitForADaemon(t *testing.T) {
-	t.Parallel()
-	pid := filepath.Join(t.TempDir(), "pid")
-	outcome, err := migratekit.Run(t.Context(), script("setsid sh -c 'echo $$ >"+pid+"; exec sleep 600' &\n"+
-		"while [ ! -s "+pid+" ]; do sleep 0.01; done\necho 'msg=\"Migration completed\"'\n"), options(t))
-	if err != nil || !outcome.Completed {
-		t.Errorf("%+v, %v", outcome, err)
-	}
-	daemon, err := strconv.Atoi(strings.TrimSpace(read(t, pid)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Kill(daemon, syscall.SIGKILL); err != nil {
-		t.Errorf("Run returned only when the daemon had ended: %v", err)
-	}
 }
 
 // A directory for temporary files that the practitioner chose is where the run's

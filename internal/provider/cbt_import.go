@@ -43,7 +43,7 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	status, err := r.imported(ctx, names)
 	if _, ambiguous := errors.AsType[*vsphere.AmbiguousError](err); ambiguous || errors.Is(err, vsphere.ErrNotFound) {
 		resp.Diagnostics.AddError("Unable to Import Change Tracking",
-			fmt.Sprintf("There is no single virtual machine %q. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
+			fmt.Sprintf("%q names no virtual machine, or several; a name alone is not enough. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
 		return
 	}
 	if err != nil {

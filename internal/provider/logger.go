@@ -23,10 +23,10 @@ func (tflogHandler) Enabled(context.Context, slog.Level) bool { return true }
 func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 	fields := map[string]any{}
 	for _, field := range h.fields {
-		fields[field.Key] = field.Value.Any()
+		fields[field.Key] = plainly(field.Value)
 	}
 	record.Attrs(func(field slog.Attr) bool {
-		fields[field.Key] = field.Value.Any()
+		fields[field.Key] = plainly(field.Value)
 		return true
 	})
 	if send, ok := ctx.Value(progressKey{}).(func(string)); ok && record.Level >= slog.LevelInfo {
@@ -43,6 +43,15 @@ func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 		tflog.Debug(ctx, record.Message, fields)
 	}
 	return nil
+}
+
+// plainly is a value as it is to be read: Terraform writes a number of more than
+// six digits with an exponent.
+func plainly(value slog.Value) any {
+	if value.Kind() == slog.KindInt64 {
+		return value.String()
+	}
+	return value.Any()
 }
 
 // WithAttrs implements slog.Handler.

@@ -39,7 +39,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 			fmt.Sprintf("There is no place for migratekit's log in %q, or for its temporary files (TMPDIR). Nothing was done yet. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a directory that can be written to.\n\n%v", place.Directory, err))
 	case errors.As(err, &export):
 		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(export.Key)), "Invalid nbd.exports",
-			fmt.Sprintf("The export for the disk with the device key %d cannot take it. Nothing was copied, and migratekit was not started. Check the NBD server, and apply again.\n\n%v", export.Key, err))
+			fmt.Sprintf("The export for the disk with the device key %d is not there, or cannot take the disk. Nothing was copied, and migratekit was not started. Check nbd.exports and the NBD server, and apply again.\n\n%v", export.Key, err))
 	case errors.As(err, &reset):
 		return trackingResetDiagnostic(reset)
 	case errors.As(err, &leftover):
@@ -71,12 +71,13 @@ func impossibleDiagnostic(exports bool, problems []string) diag.Diagnostic {
 
 func environmentDiagnostic(missing []string) diag.Diagnostic {
 	return diag.NewErrorDiagnostic("Missing OpenStack Environment",
-		fmt.Sprintf("migratekit would find out only after it made a snapshot that it misses: %s. Set them in migratekit_environment of the provider, or in the environment of Terraform.", strings.Join(missing, ", ")))
+		fmt.Sprintf("migratekit logs in to OpenStack by its environment, which has no %s. Set what is missing, or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET), "+
+			"in migratekit_environment of the provider or in the environment of Terraform. Nothing was done: migratekit itself would find out only after it made a snapshot.", strings.Join(missing, ", ")))
 }
 
 func programDiagnostic(program string, err error) diag.Diagnostic {
 	return diag.NewErrorDiagnostic("Invalid migratekit_path",
-		fmt.Sprintf("There is no program %q to run. Install migratekit on this machine, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH).\n\n%v", program, err))
+		fmt.Sprintf("The program %q cannot be run on this machine. Install migratekit, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH) to a file that is there and executable.\n\n%v", program, err))
 }
 
 func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnostic {
@@ -87,16 +88,20 @@ func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnosti
 func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err *replication.RunError, first bool) diag.Diagnostic {
 	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
 	if !result.Started {
-		what = fmt.Sprintf("migratekit could not be started on %q.", vm.Path)
+		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		what = fmt.Sprintf("migratekit did not end within the timeout on %q, and was stopped. Raise timeouts, or copy in smaller steps.", vm.Path)
+		what = fmt.Sprintf("migratekit did not end within the timeout on %q, and was stopped. Raise create or update of timeouts: a first copy takes as long as all disks take, an increment as long as what changed.", vm.Path)
 	}
 	next := "The change IDs of the disks that were copied to their end are kept, and the next apply goes on from them."
 	if first {
 		next = "It was the first cycle, so nothing is kept, and the next apply begins again."
 	}
-	detail := fmt.Sprintf("%s %s Its log is %s.\n\n%v", what, next, err.LogFile, err)
+	detail := fmt.Sprintf("%s %s", what, next)
+	if result.Started {
+		detail += " Its log is " + err.LogFile + "."
+	}
+	detail += "\n\n" + err.Error()
 	if len(result.Tail) > 0 {
 		detail += "\n\nThe last lines of its output:\n  " + strings.Join(result.Tail, "\n  ")
 	}

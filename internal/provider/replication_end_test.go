@@ -84,7 +84,7 @@ func TestReplicationAnotherVMAfterCutover(t *testing.T) {
   openstack = {
     availability_zone = "nova"
     flavor_id = "f"
-    network_mappings = [{ mac = "m", network_id = "n", subnet_id = "s" }]
+    network_mappings = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
   }
   cutover = true
 }
@@ -113,7 +113,7 @@ func TestReplicationCutoverRefused(t *testing.T) {
 		return e.provider() + replicationConfig(`openstack = {
     availability_zone = "nova"
     flavor_id = "f"
-    network_mappings = [{ mac = "m", network_id = "n", subnet_id = "s" }]
+    network_mappings = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
   }
 `+more)
 	}

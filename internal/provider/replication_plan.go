@@ -171,7 +171,8 @@ func (r *replicationResource) preflight(
 		diags.Append(gateDiagnostic(at, gate(reasons)))
 	} else if reasons := replication.WithoutLeftovers(cycle, status).Blockers(false); len(reasons) > 0 {
 		diags.AddAttributeWarning(at, "Snapshots in the Way of Change Tracking",
-			"Unless a vma_cbt of this apply deals with them, the apply will fail: "+gate(reasons).Error())
+			fmt.Sprintf("Tracking of %q must not start over a snapshot, so the apply will fail unless a vma_cbt in it allows that, or the snapshot is gone by then: %s.",
+				status.VM.Path, strings.Join(reasons, "; ")))
 	}
 }
 
@@ -183,13 +184,13 @@ func explain(cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnosti
 			diags.Append(trackingResetDiagnostic(err))
 		} else {
 			diags.AddAttributeWarning(path.Root("planned_cycle"), "Full Copy Where Increments Were Running",
-				fmt.Sprintf("Change tracking of %q started anew since the last cycle, so the next copy is full:\n  - %s\n\nTo fail in place of copying everything, set on_tracking_reset to \"fail\".",
+				fmt.Sprintf("Change tracking of %q started anew since the last cycle, so the copy of this cycle is full:\n  - %s\n\nTo fail in place of copying everything, set on_tracking_reset to \"fail\".",
 					status.VM.Path, strings.Join(lost, "\n  - ")))
 		}
 	}
 	if left := replication.NotCopied(cycle, status); len(left) > 0 {
 		diags.AddAttributeWarning(path.Root("nbd").AtName("exports"), "Disks Not Copied",
-			fmt.Sprintf("%q has disks without an export, which are not copied: %s.", status.VM.Path, strings.Join(left, ", ")))
+			fmt.Sprintf("%q has disks without an export, and the cycle goes on without them: %s. Add an export for each to nbd.exports, or leave it so where you do not need them.", status.VM.Path, strings.Join(left, ", ")))
 	}
 	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
 		diags.AddAttributeWarning(path.Root("cutover"), "Source Will Be Shut Down",

@@ -100,7 +100,7 @@ func openStackAttribute() schema.Attribute {
 				MarkdownDescription: "Which network card goes to which subnet; cutover needs it.",
 				Optional:            true,
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"mac":        schema.StringAttribute{MarkdownDescription: "MAC address of the source's network card.", Required: true},
+					"mac":        schema.StringAttribute{MarkdownDescription: "MAC address of the source's network card.", Required: true, Validators: []validator.String{validMAC()}},
 					"network_id": schema.StringAttribute{MarkdownDescription: "ID of the network.", Required: true},
 					"subnet_id":  schema.StringAttribute{MarkdownDescription: "ID of the subnet.", Required: true},
 					"ip":         text("Address to give it; any of the subnet where it is not set."),

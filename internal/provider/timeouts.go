@@ -42,6 +42,12 @@ func describedTimeouts(ctx context.Context, opts timeouts.Opts) schema.Attribute
 	attribute := timeouts.Attributes(ctx, opts)
 	if nested, ok := attribute.(schema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
+		for name, one := range nested.Attributes {
+			if text, ok := one.(schema.StringAttribute); ok {
+				text.Validators = append(text.Validators, validTimeout())
+				nested.Attributes[name] = text
+			}
+		}
 		return nested
 	}
 	return attribute
@@ -51,6 +57,12 @@ func describedReadTimeout(ctx context.Context) datasourceschema.Attribute {
 	attribute := datasourcetimeouts.AttributesWithOpts(ctx, datasourcetimeouts.Opts{ReadDescription: describeTimeout("reading", readTimeout)})
 	if nested, ok := attribute.(datasourceschema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
+		for name, one := range nested.Attributes {
+			if text, ok := one.(datasourceschema.StringAttribute); ok {
+				text.Validators = append(text.Validators, validTimeout())
+				nested.Attributes[name] = text
+			}
+		}
 		return nested
 	}
 	return attribute
@@ -60,6 +72,12 @@ func describedInvokeTimeout(ctx context.Context) actionschema.Attribute {
 	attribute := actiontimeouts.AttributesWithOpts(ctx, actiontimeouts.Opts{InvokeDescription: describeTimeout("the action", cbtWriteTimeout)})
 	if nested, ok := attribute.(actionschema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
+		for name, one := range nested.Attributes {
+			if text, ok := one.(actionschema.StringAttribute); ok {
+				text.Validators = append(text.Validators, validTimeout())
+				nested.Attributes[name] = text
+			}
+		}
 		return nested
 	}
 	return attribute
@@ -69,6 +87,12 @@ func describedListTimeout(ctx context.Context) listschema.Attribute {
 	attribute := listtimeouts.AttributesWithOpts(ctx, listtimeouts.Opts{ListDescription: describeTimeout("listing", readTimeout)})
 	if nested, ok := attribute.(listschema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
+		for name, one := range nested.Attributes {
+			if text, ok := one.(listschema.StringAttribute); ok {
+				text.Validators = append(text.Validators, validTimeout())
+				nested.Attributes[name] = text
+			}
+		}
 		return nested
 	}
 	return attribute

@@ -28,7 +28,7 @@ var composed = map[string][]string{
 	"Missing": {"vcenter", "username", "password"},
 	"Invalid": {
 		"vcenter", "thumbprint", "insecure", "auto_cbt", "vm_path", "vm_uuid", "vm_moid", "folder", "name", "stop_grace",
-		"nbd.exports", "extra_args", "cutover",
+		"timeouts.create", "timeouts.read", "timeouts.update", "timeouts.delete", "timeouts.invoke", "timeouts.list", "nbd.exports", "extra_args", "cutover",
 	},
 	"Unable to": nil, // by vmDiagnostic, whose callers are read
 }
@@ -36,7 +36,7 @@ var composed = map[string][]string{
 // otherTitles are the framework's, its validators' and those of other packages.
 var otherTitles = []string{
 	"Missing Attribute Configuration", "Invalid Attribute Combination", "Invalid Attribute Value Match", "Invalid Attribute Value",
-	"Invalid Attribute Value Length", "Timeout Cannot Be Parsed",
+	"Invalid Attribute Value Length", "Inconsistent dependency lock file", "after an import", "Invalid Attribute Value Time Duration", "Timeout Cannot Be Parsed",
 	replication.TextUnchecked, "CBT enablement check failed", "Replication Warning",
 }
 

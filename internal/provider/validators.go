@@ -72,7 +72,7 @@ func validThumbprint() validator.String {
 }
 
 func invalidThumbprint(at path.Path, value string, err error) diag.Diagnostic {
-	return invalid(at, "The fingerprint %q is none. Take it from: openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint -sha256\n\n%s", value, err)
+	return invalid(at, "%q is not a SHA-256 fingerprint. Take it from: openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint -sha256\n\n%s", value, err)
 }
 
 func validInventoryPath() validator.String {
@@ -80,8 +80,10 @@ func validInventoryPath() validator.String {
 		switch {
 		case !strings.HasPrefix(value, "/"):
 			return invalid(at, "%q is not absolute. Write the whole inventory path from the datacenter on, such as /DC0/vm/prod/web01.", value)
-		case !strings.Contains(value, "/vm/") || strings.HasSuffix(value, "/") || strings.Contains(value, "//"):
-			return invalid(at, "%q is not the inventory path of a virtual machine: datacenter, vm, folders and name, such as /DC0/vm/prod/web01. A slash within a name is written %%2f, as vCenter escapes it.", value)
+		case len(value) > 1 && strings.HasSuffix(value, "/"):
+			return invalid(at, "%q ends with a slash, as the path of a folder may. Write the path of a virtual machine without it: %q.", value, strings.TrimRight(value, "/"))
+		case !strings.Contains(value, "/vm/") || strings.Contains(value, "//"):
+			return invalid(at, "%q is not the inventory path of a virtual machine, which has the datacenter, the part vm, folders and the name: /DC0/vm/prod/web01. A slash within a name is written %%2f, as vCenter escapes it.", value)
 		}
 		return nil
 	}}
@@ -89,6 +91,7 @@ func validInventoryPath() validator.String {
 
 var (
 	uuidPattern = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	macPattern  = regexp.MustCompile(`^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$`)
 	moidPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 )
 
@@ -144,10 +147,35 @@ func validNBDURI() validator.String {
 
 func validDuration() validator.String {
 	return check{"value must be a duration, such as 5m or 90s", func(at path.Path, value string) diag.Diagnostic {
-		if d, err := time.ParseDuration(value); err == nil && d > 0 {
+		d, err := time.ParseDuration(value)
+		switch {
+		case err != nil:
+			return invalid(at, "%q is not a duration. Write a number with a unit, such as 5m or 90s.", value)
+		case d <= 0:
+			return invalid(at, "%q is no time at all. Write a duration longer than zero, such as 5m or 90s.", value)
+		}
+		return nil
+	}}
+}
+
+// validTimeout judges what the framework has found to be a duration.
+func validTimeout() validator.String {
+	return check{"value must be longer than zero", func(at path.Path, value string) diag.Diagnostic {
+		if d, err := time.ParseDuration(value); err != nil || d > 0 {
 			return nil
 		}
-		return invalid(at, "%q is not a duration. Write a number with a unit, such as 5m or 90s.", value)
+		return invalid(at, "%q is no time at all, and nothing could be done within it. Write a duration longer than zero, such as 30m or 2h45m.", value)
+	}}
+}
+
+// validMAC checks the form in which vSphere and OpenStack write it.
+func validMAC() validator.String {
+	return check{"value must be a MAC address, such as 00:50:56:a1:b2:c3", func(at path.Path, value string) diag.Diagnostic {
+		if macPattern.MatchString(value) {
+			return nil
+		}
+		return diag.NewAttributeErrorDiagnostic(at, "Invalid network_mappings",
+			fmt.Sprintf("%q is not a MAC address. Write it as vSphere shows it, such as 00:50:56:a1:b2:c3.", value))
 	}}
 }
 

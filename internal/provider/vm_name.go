@@ -96,7 +96,7 @@ func (v oneOrAllNames) validateOne(ctx context.Context, req resource.ValidateCon
 	judged := resource.ValidateConfigResponse{}
 	v.ConfigValidator.ValidateResource(ctx, req, &judged)
 	for _, d := range judged.Diagnostics {
-		resp.Diagnostics.AddError(d.Summary(), d.Detail()+" Keep one of them; all three are right too, where they name the same virtual machine.")
+		resp.Diagnostics.AddError(d.Summary(), d.Detail()+" Keep one of them. (All three together are accepted as well, as Terraform generates them for an import.)")
 	}
 }
 
