@@ -372,7 +372,7 @@ func TestCBTImport(t *testing.T) {
 		},
 		resource.TestStep{
 			ResourceName: "vma_cbt.web", ImportState: true, ImportStateId: "/DC0/vm/none",
-			ExpectError: words("There is no single virtual machine \"/DC0/vm/none\""),
+			ExpectError: words("\"/DC0/vm/none\" names no virtual machine, or several"),
 		},
 		resource.TestStep{
 			ResourceName: "vma_cbt.web", ImportState: true, ImportStateId: "prod/web01",
