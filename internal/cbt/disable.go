@@ -44,8 +44,9 @@ func (m *Manager) Disable(ctx context.Context, moid string) error {
 	}
 	if !status.Enabled() && status.needsStun() {
 		// A flag that was written just now may read false until the next stun, and
-		// then be true: it is written in any case.
-		if err := m.setFlag(ctx, status.VM, false); err != nil {
+		// then be true: it is written in any case. Where that is refused it was so
+		// before too, and there is nothing to take back.
+		if err := m.setFlag(ctx, status.VM, false); err != nil && !refusedBefore(err) {
 			return err
 		}
 	}

@@ -70,6 +70,70 @@ func TestDisableTakesBackWhatWaitsForAStun(t *testing.T) {
 	}
 }
 
+// Where tracking is off already there may be nothing to take back: that it cannot
+// be written is no failure then.
+func TestDisableWhereItIsOffAndHeld(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	for name, hold := range map[string]func(vm *vspheretest.Machine){
+		"disabled": func(vm *vspheretest.Machine) { vm.DisableMethod("ReconfigVM_Task", "com.example.backup") },
+		"hardware": func(vm *vspheretest.Machine) { vm.SetHardware("vmx-06") },
+		"denied":   func(*vspheretest.Machine) { vcenter.Revoke("VirtualMachine.Config.ChangeTracking") },
+	} {
+		vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/" + name})
+		hold(vm)
+		if err := manager.Disable(t.Context(), vm.Moid()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		vcenter.Grant("VirtualMachine.Config.ChangeTracking")
+	}
+}
+
+// A task that vCenter forgets is not a VM that is gone: what it was to change is
+// looked at.
+func TestForgottenTask(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]struct {
+		method string
+		run    func(*cbt.Manager, *vspheretest.Machine) error
+		want   bool
+	}{
+		"switched off": {"ReconfigVM_Task", func(m *cbt.Manager, vm *vspheretest.Machine) error { return m.Disable(t.Context(), vm.Moid()) }, false},
+		"reset": {"ReconfigVM_Task", func(m *cbt.Manager, vm *vspheretest.Machine) error {
+			_, err := m.Reset(t.Context(), vm.Moid())
+			return err
+		}, true},
+		"snapshot of a reset": {"CreateSnapshot_Task", func(m *cbt.Manager, vm *vspheretest.Machine) error {
+			_, err := m.Reset(t.Context(), vm.Moid())
+			return err
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			vcenter, manager := start(t)
+			vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
+			if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			release := vm.HoldTasks(do.method)
+			vcenter.Observe(do.method, 0, 1, func() {
+				vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // it waits for the task
+					go func() {
+						vcenter.ForgetTasks()
+						release()
+					}()
+				})
+			})
+			if err := do.run(manager, vm); err != nil {
+				t.Error(err)
+			}
+			if enabled, ids := vm.Tracking(); enabled != do.want || (ids[2000] != "") != do.want || len(vm.Snapshots()) > 0 {
+				t.Errorf("flag %t, %v, snapshots %v", enabled, ids, vm.Snapshots())
+			}
+		})
+	}
+}
+
 // A reset that waited for a cycle goes by what is true after it.
 func TestResetAfterACycle(t *testing.T) {
 	t.Parallel()

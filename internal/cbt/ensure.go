@@ -2,6 +2,7 @@ package cbt
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -161,5 +162,9 @@ func (s *Status) needsStun() bool { return s.VM.PowerState != poweredOff }
 
 func (m *Manager) setFlag(ctx context.Context, vm *vsphere.VM, enabled bool) error {
 	m.log.InfoContext(ctx, "Writing changeTrackingEnabled", "vm_path", vm.Path, "enabled", enabled)
-	return m.patiently(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm, enabled) })
+	err := m.patiently(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm, enabled) })
+	if errors.Is(err, vsphere.ErrTaskForgotten) {
+		return nil // whoever writes it reads it back
+	}
+	return err
 }

@@ -183,4 +183,9 @@ func TestFileOfALinkedClone(t *testing.T) {
 	if got := file(); got != own {
 		t.Errorf("with snapshots: file %q", got)
 	}
+	// While they are merged, or where that failed, there is no snapshot any more.
+	vm.Change(func(vm *simulator.VirtualMachine) { vm.Snapshot, vm.Runtime.ConsolidationNeeded = nil, true })
+	if got := file(); got != own {
+		t.Errorf("before they are merged: file %q", got)
+	}
 }

@@ -75,8 +75,8 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	if left != nil {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
 	}
-	if created != "" && ctx.Err() == nil {
-		return nil // made, and removed at the second try
+	if (created != "" || removed > 0) && ctx.Err() == nil {
+		return nil // it was made, whatever became of the answer, and is gone
 	}
 	return err
 }

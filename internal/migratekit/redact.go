@@ -17,9 +17,9 @@ import (
 // redacted stands where a secret was.
 const redacted = "********"
 
-// secretNames are parts of the names of environment variables that hold
-// secrets.
-var secretNames = []string{"PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL"}
+// secretNames is a word in the name of an environment variable that holds a
+// secret: OS_PASSWORD and API_KEY, and not OS_KEYPAIR.
+var secretNames = regexp.MustCompile(`(?i)(^|_)(pass[a-z]*|[a-z]*secret|[a-z]*token|[a-z]*key|credentials?)(_|$)`)
 
 // minValue is the shortest value of the practitioner's environment that is taken
 // for a secret by itself: "true" and "v3" are none.
@@ -32,8 +32,7 @@ const minValue = 6
 func secretValues(added map[string]string) []string {
 	var secrets []string
 	add := func(name, value string, whole bool) {
-		upper := strings.ToUpper(name)
-		named := slices.ContainsFunc(secretNames, func(part string) bool { return strings.Contains(upper, part) })
+		named := secretNames.MatchString(name)
 		if value != "" && (named || (whole && len(value) >= minValue)) {
 			secrets = append(secrets, value)
 		}

@@ -157,7 +157,7 @@ func (m cbtModel) disablesOnDestroy(prior []byte, diags *diag.Diagnostics) bool 
 		var was found
 		if err := json.Unmarshal(prior, &was); err != nil {
 			diags.AddAttributeWarning(path.Root("on_destroy"), "Nothing to Restore",
-				fmt.Sprintf("It is not known what tracking of %s was before, because the resource was imported. Tracking is kept as it is.", m.VMPath))
+				fmt.Sprintf("It is not known what tracking of %s was before, because the resource was imported or tainted. Tracking is kept as it is.", m.VMPath))
 			return false
 		}
 		return !was.Enabled

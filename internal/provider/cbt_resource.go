@@ -178,7 +178,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if interrupted {
 		status = r.afterInterrupt(ctx, at, found, err, &resp.Diagnostics)
 	} else if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", at, errors.Join(err, r.undo(ctx, plan, found))))
+		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", at, errors.Join(err, r.undo(ctx, plan, found, err))))
 	}
 	if resp.Diagnostics.HasError() {
 		return
@@ -196,9 +196,12 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 }
 
 // undo restores what a create found that failed half way, where on_destroy asks
-// for that: nothing is in state that would remember it.
-func (r *cbtResource) undo(ctx context.Context, plan cbtModel, found *cbt.Status) error {
-	if plan.OnDestroy.ValueString() != onDestroyRestore || found.Enabled() {
+// for that: nothing is in state that would remember it. One that failed before it
+// wrote anything has nothing to undo, and others may have switched tracking on.
+func (r *cbtResource) undo(ctx context.Context, plan cbtModel, found *cbt.Status, failed error) error {
+	stage, ok := errors.AsType[*cbt.StageError](failed)
+	wrote := ok && (stage.Stage == cbt.StageEnable || stage.Stage == cbt.StageInitialize)
+	if plan.OnDestroy.ValueString() != onDestroyRestore || found.Enabled() || !wrote {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
@@ -300,6 +303,8 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	}
 	status, err := r.repair(ctx, plan, state, found.VM.Moid)
 	if err != nil {
+		// What is true now nobody has looked at: the state stays as it was.
+		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, true)...)
 		resp.Diagnostics.Append(vmDiagnostic(plan.verb(&state), path.Root("id"), err))
 		return
 	}

@@ -40,8 +40,13 @@ func conclude(
 		result.Disks[key] = DiskResult{Kind: kind, ChangedBytes: changedBytes(key, kind, status, measured)}
 		id, agreed := changeID(key, status, measured, posted)
 		if !agreed {
-			result.Warnings = append(result.Warnings, fmt.Sprintf("migratekit filed the change ID %s for %s of %s, and its snapshot has %s: the next cycle copies from %s, which is the safe one",
-				posted[key], status.Disk(key), status.VM.Path, measured.disks[key].ChangeID, id))
+			next := "the next cycle copies from " + id + ", which is the older one"
+			if id == "" {
+				next = "the next copy of it is full"
+				delete(result.ChangeIDs, key)
+			}
+			result.Warnings = append(result.Warnings, fmt.Sprintf("migratekit filed the change ID %s for %s of %s, and its snapshot has %s: %s",
+				posted[key], status.Disk(key), status.VM.Path, measured.disks[key].ChangeID, next))
 		}
 		if id != "" {
 			result.ChangeIDs[key] = id
@@ -152,8 +157,8 @@ func changedBytes(key int32, kind cbt.Kind, status *cbt.Status, measured measure
 
 // changeID is what the next cycle copies from: that of the snapshot that was
 // copied, else what migratekit filed, else that of before the run, which is older
-// and so never too new. What was filed counts before the snapshot's where it is
-// older, of the same epoch.
+// and so never too new. Where the first two do not agree it is the older one, and
+// none where not even their epochs are the same.
 func changeID(key int32, status *cbt.Status, measured measurement, posted map[int32]string) (id string, agreed bool) {
 	filed, kept := posted[key], measured.disks[key].ChangeID
 	switch {
@@ -163,7 +168,9 @@ func changeID(key int32, status *cbt.Status, measured measurement, posted map[in
 		return filed, true
 	case filed == "" || filed == kept:
 		return kept, true
-	case cbt.Epoch(filed) == cbt.Epoch(kept) && sequence(filed) < sequence(kept):
+	case cbt.Epoch(filed) != cbt.Epoch(kept):
+		return "", false // nobody knows what the target holds
+	case sequence(filed) < sequence(kept):
 		return filed, false
 	}
 	return kept, false

@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"fmt"
+	"path"
 
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -34,22 +35,26 @@ func newDisk(from *types.VirtualDisk, depth int) Disk {
 	case *types.VirtualDiskFlatVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingFlatVer2, b.DiskMode, b.ChangeId
 		disk.MultiWriter = isMultiWriter(b.Sharing)
-		disk.File = bottom(b, depth, func(b *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo { return b.Parent }).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskFlatVer2BackingInfo) (*types.VirtualDiskFlatVer2BackingInfo, bool) {
+			return b.Parent, b.Parent != nil
+		})
 	case *types.VirtualDiskSparseVer2BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSparseVer2, b.DiskMode, b.ChangeId
-		disk.File = bottom(b, depth, func(b *types.VirtualDiskSparseVer2BackingInfo) *types.VirtualDiskSparseVer2BackingInfo {
-			return b.Parent
-		}).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskSparseVer2BackingInfo) (*types.VirtualDiskSparseVer2BackingInfo, bool) {
+			return b.Parent, b.Parent != nil
+		})
 	case *types.VirtualDiskSeSparseBackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingSeSparse, b.DiskMode, b.ChangeId
-		disk.File = bottom(b, depth, func(b *types.VirtualDiskSeSparseBackingInfo) *types.VirtualDiskSeSparseBackingInfo { return b.Parent }).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskSeSparseBackingInfo) (*types.VirtualDiskSeSparseBackingInfo, bool) {
+			return b.Parent, b.Parent != nil
+		})
 	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
 		disk.Backing, disk.Mode, disk.ChangeID = BackingRDM, b.DiskMode, b.ChangeId
 		disk.PhysicalMode = b.CompatibilityMode == string(types.VirtualDiskCompatibilityModePhysicalMode)
 		disk.MultiWriter = isMultiWriter(b.Sharing)
-		disk.File = bottom(b, depth, func(b *types.VirtualDiskRawDiskMappingVer1BackingInfo) *types.VirtualDiskRawDiskMappingVer1BackingInfo {
-			return b.Parent
-		}).FileName
+		disk.File = bottom(b, depth, func(b *types.VirtualDiskRawDiskMappingVer1BackingInfo) (*types.VirtualDiskRawDiskMappingVer1BackingInfo, bool) {
+			return b.Parent, b.Parent != nil
+		})
 	case *types.VirtualDiskPartitionedRawDiskVer2BackingInfo:
 		rawDisk(&disk, &b.VirtualDiskRawDiskVer2BackingInfo)
 	case *types.VirtualDiskRawDiskVer2BackingInfo:
@@ -65,17 +70,18 @@ func newDisk(from *types.VirtualDisk, depth int) Disk {
 }
 
 // bottom follows a chain of backings down to the one that is no delta of a
-// snapshot: as many as the VM's snapshots have put above it. What is below that
+// snapshot: as many as the VM's snapshots have put above it, and further in the
+// same directory, where a snapshot is gone and not merged yet. What is below that
 // is not the VM's own, but that of what a linked clone was made of.
-func bottom[B any](backing *B, depth int, parent func(*B) *B) *B {
-	for range depth {
-		below := parent(backing)
-		if below == nil {
+func bottom[B types.BaseVirtualDeviceFileBackingInfo](backing B, depth int, parent func(B) (below B, ok bool)) string {
+	file := func(b B) string { return b.GetVirtualDeviceFileBackingInfo().FileName }
+	for below, ok := parent(backing); ok; below, ok = parent(backing) {
+		if depth--; depth < 0 && path.Dir(file(below)) != path.Dir(file(backing)) {
 			break
 		}
 		backing = below
 	}
-	return backing
+	return file(backing)
 }
 
 func rawDisk(disk *Disk, b *types.VirtualDiskRawDiskVer2BackingInfo) {

@@ -186,7 +186,18 @@ func legible(content types.ObjectContent) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("read %s: vCenter has no configuration to show, the virtual machine is not accessible", content.Obj.Value)
+	return &InaccessibleError{Moid: content.Obj.Value}
+}
+
+// InaccessibleError says that vCenter has no configuration of a VM to show: it is
+// orphaned, or its host or datastore is not connected.
+type InaccessibleError struct {
+	// Moid is its managed object ID.
+	Moid string
+}
+
+func (e *InaccessibleError) Error() string {
+	return fmt.Sprintf("read %s: vCenter has no configuration to show, the virtual machine is not accessible", e.Moid)
 }
 
 // path joins the names from below the root folder down to the VM.

@@ -24,11 +24,15 @@ func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference)
 	return info.Result, nil
 }
 
+// ErrTaskForgotten says that vCenter does not know a task any more: it may have
+// been restarted. How the task ended is seen by what it was to change.
+var ErrTaskForgotten = errors.New("vCenter has forgotten the task")
+
 // WaitTask waits until a task that somebody else started has ended, well or
 // not. A task that vCenter has forgotten is one that ended.
 func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	_, err := c.waitTask(ctx, types.ManagedObjectReference{Type: "Task", Value: moid})
-	if _, ended := errors.AsType[*taskError](err); ended || errors.Is(err, ErrNotFound) {
+	if _, ended := errors.AsType[*taskError](err); ended || errors.Is(err, ErrTaskForgotten) {
 		return nil
 	}
 	return err

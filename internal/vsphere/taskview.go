@@ -75,7 +75,7 @@ func (t *taskWaits) update(ctx context.Context, view *taskView) error {
 	for _, filter := range updates.FilterSet {
 		for _, update := range filter.ObjectSet {
 			if update.Kind == types.ObjectUpdateKindLeave {
-				t.tell(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrNotFound)})
+				t.tell(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrTaskForgotten)})
 				continue
 			}
 			if info := t.learn(view, update); info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {

@@ -48,8 +48,8 @@ func newTaskWaits(client *Client) *taskWaits {
 	return t
 }
 
-// wait waits until a task has ended. Errors: ErrNotFound where vCenter does not
-// know it, or forgets it.
+// wait waits until a task has ended. Errors: ErrTaskForgotten where vCenter
+// does not know it, or forgets it.
 func (t *taskWaits) wait(ctx context.Context, task types.ManagedObjectReference) (types.TaskInfo, error) {
 	end := make(chan taskEnd, 1)
 	t.mu.Lock()
@@ -156,7 +156,7 @@ func (t *taskWaits) modify(ctx context.Context, view *taskView, tasks []types.Ma
 		return t.lost(ctx, view, err)
 	}
 	for _, unknown := range res.Returnval {
-		t.tell(unknown, taskEnd{err: fmt.Errorf("task %s: %w", unknown.Value, ErrNotFound)})
+		t.tell(unknown, taskEnd{err: fmt.Errorf("task %s: %w", unknown.Value, ErrTaskForgotten)})
 	}
 	return nil
 }

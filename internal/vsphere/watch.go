@@ -35,18 +35,20 @@ func (c *Client) watch(
 }
 
 // persist repeats what vCenter gave no answer to, until it is answered or has
-// not been for a while; what is to be asked again, at once.
+// not been for a while; what is to be asked again, at once for the first time.
 func persist(ctx context.Context, try func(answered func()) error) error {
-	last, pause := time.Now(), firstPause
+	last, pause, again := time.Now(), firstPause, 0
 	for {
-		err := try(func() { last, pause = time.Now(), firstPause })
+		err := try(func() { last, pause, again = time.Now(), firstPause, 0 })
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return withCause(ctx, err)
-		case errors.Is(err, errAskAgain):
+		case errors.Is(err, errAskAgain) && again == 0:
+			again++
 			continue
+		case errors.Is(err, errAskAgain) && time.Since(last) <= outage: // with a pause from now on
 		case !passing(err) || time.Since(last) > outage:
 			return err
 		}
@@ -73,8 +75,10 @@ func passing(err error) bool {
 		refused     *InvalidLoginError
 		certificate *tls.CertificateVerificationError
 		thumbprint  *ThumbprintError
+		permission  *NoPermissionError
+		shut        *InaccessibleError
 	)
-	return faultOf(err) == nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) &&
+	return faultOf(err) == nil && !errors.As(err, &permission) && !errors.As(err, &shut) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) &&
 		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 

@@ -120,6 +120,22 @@ func TestSnapshotsOfALinkedClone(t *testing.T) {
 	})
 }
 
+// A task that vCenter has forgotten is not found any more.
+func TestForgetTasks(t *testing.T) {
+	t.Parallel()
+	f := setUp(t, vspheretest.Spec{})
+	task, err := f.vm.Reconfigure(t.Context(), types.VirtualMachineConfigSpec{Annotation: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.vcenter.ForgetTasks()
+	var forgotten mo.Task
+	wantFault[*types.ManagedObjectNotFound](t, f.vm.Properties(t.Context(), task.Reference(), []string{"info"}, &forgotten))
+}
+
 // A vCenter that is starting answers some calls with nothing.
 func TestNotReady(t *testing.T) {
 	t.Parallel()

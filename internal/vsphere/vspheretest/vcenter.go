@@ -162,6 +162,17 @@ func (v *VCenter) stop() error {
 	return err
 }
 
+// ForgetTasks is what a restart does to the tasks that vCenter knew: they go on,
+// and nobody is told how they end.
+func (v *VCenter) ForgetTasks() {
+	ctx := v.context()
+	if manager, ok := ctx.Map.Get(*v.client.ServiceContent.TaskManager).(*simulator.TaskManager); ok {
+		for _, task := range slices.Clone(manager.RecentTask) {
+			ctx.Map.Remove(ctx, task)
+		}
+	}
+}
+
 // NotReady cuts the connections of that many calls, as a vCenter does that is
 // starting.
 func (v *VCenter) NotReady(calls int) *Interceptor { return v.DropBefore("", 0, calls) }
