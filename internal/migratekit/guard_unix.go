@@ -18,9 +18,19 @@ import (
 // a broken pipe, tells its group to end, waits for the grace, kills what is left,
 // and removes the temporary directory. $1 is the signal, 0 for none; $2 the
 // grace in seconds; $3 the directory; the output is descriptor 3. Where the
-// leader of the group has ended (a script) the others are told in any case.
-const guardScript = `read -r group || exit
-read -r _ && exit
+// leader of the group has ended (a script) the others are told in any case. Where
+// this process is killed before it could say which group it is, Linux tells by the
+// child's own temporary directory.
+const guardScript = `if read -r group; then
+	read -r _ && exit
+else
+	for process in /proc/[0-9]*; do
+		if grep -qszxF "TMPDIR=$3" "$process/environ"; then
+			group=$(sed 's/.*) [A-Za-z] [0-9]* \([0-9]*\) .*/\1/' "$process/stat")
+		fi
+	done
+fi
+[ -n "$group" ] || { rm -rf -- "$3"; exit; }
 cat <&3 >/dev/null &
 kill -s "$1" -- "-$group" 2>/dev/null
 left=$2 told=
