@@ -30,7 +30,7 @@ func standsIn() bool { return filepath.Base(os.Args[0]) == standInProgram }
 
 func standIn() int {
 	err := providerserver.Serve(context.Background(), func() provider.Provider { return vsphereStandIn{} }, providerserver.ServeOpts{
-		Address: "registry.terraform.io/hashicorp/vsphere",
+		Address: "example.org/hashicorp/vsphere",
 	})
 	if err != nil {
 		return 1

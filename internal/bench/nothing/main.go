@@ -21,7 +21,7 @@ import (
 
 func main() {
 	err := providerserver.Serve(context.Background(), func() provider.Provider { return nothing{} }, providerserver.ServeOpts{
-		Address: "registry.terraform.io/vma-project/nothing",
+		Address: "example.org/vma-project/nothing",
 	})
 	if err != nil {
 		log.Fatal(err)
