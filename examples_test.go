@@ -55,8 +55,8 @@ func newShowcase(t *testing.T) *showcase {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.useOpenStack()
 	maps.Copy(s.env, map[string]string{
-		"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p",
 		migratekittest.Volumes: steer, standInMoids: string(encoded),
 	})
 	address, err := url.Parse(server.URI(""))

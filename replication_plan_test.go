@@ -46,9 +46,7 @@ func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := replicated(t, vcenter, "")
-			for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID"} {
-				w.env[variable] = "x"
-			}
+			w.useOpenStack()
 			w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/win01\"\n"+test.lines+"\n}\n")
 			output := words(w.terraform(0, "plan"))
 			for _, text := range test.says {
@@ -110,9 +108,7 @@ func TestCutoverInterruptedBeforeItBegan(t *testing.T) {
 	t.Parallel()
 	vcenter, vm := startVCenter(t)
 	w, steer := replicated(t, vcenter, "")
-	for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID"} {
-		w.env[variable] = "x"
-	}
+	w.useOpenStack()
 	configure := func(cutover bool) {
 		w.write(filepath.Join(w.dir, "main.tf"), fmt.Sprintf(requiresVMA+`
 resource "vma_replication" "web" {

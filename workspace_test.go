@@ -112,6 +112,13 @@ func (w *workspace) use(vcenter *vspheretest.VCenter) {
 	w.env["VSPHERE_THUMBPRINT"] = vcenter.Thumbprint()
 }
 
+// useOpenStack sets what a cycle to OpenStack is checked for.
+func (w *workspace) useOpenStack() {
+	for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID"} {
+		w.env[variable] = "x"
+	}
+}
+
 func (w *workspace) command(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(w.t.Context(), "terraform", args...)
 	cmd.Dir = w.dir

@@ -47,15 +47,7 @@ func (c *Client) DescribeTask(ctx context.Context, moid string) (string, error) 
 		return retrieve(ctx, vim, types.PropertyFilterSpec{
 			PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: []string{"info"}}},
 			ObjectSet: []types.ObjectSpec{{Obj: ref}},
-		}, func(page []types.ObjectContent) {
-			for _, object := range page {
-				for _, property := range object.PropSet {
-					if info, ok := property.Val.(types.TaskInfo); ok {
-						text = describe(info)
-					}
-				}
-			}
-		})
+		}, eachTask(func(_ string, info types.TaskInfo) { text = describe(info) }))
 	})
 	return text, err
 }
@@ -93,15 +85,11 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 		}},
 	}
 	err := c.do(ctx, "read tasks", func(vim *vim25.Client) error {
-		return retrieve(ctx, vim, spec, func(page []types.ObjectContent) {
-			for _, object := range page {
-				for _, property := range object.PropSet {
-					if info, ok := property.Val.(types.TaskInfo); ok && makesSnapshot(info) {
-						running = append(running, object.Obj.Value)
-					}
-				}
+		return retrieve(ctx, vim, spec, eachTask(func(moid string, info types.TaskInfo) {
+			if makesSnapshot(info) {
+				running = append(running, moid)
 			}
-		})
+		}))
 	})
 	return running, err
 }
@@ -124,6 +112,19 @@ func (c *Client) Settled(ctx context.Context, moid string) (vm *VM, err error) {
 		return err
 	})
 	return vm, err
+}
+
+// eachTask goes through the pages of a retrieval of tasks.
+func eachTask(do func(moid string, info types.TaskInfo)) func(page []types.ObjectContent) {
+	return func(page []types.ObjectContent) {
+		for _, object := range page {
+			for _, property := range object.PropSet {
+				if info, ok := property.Val.(types.TaskInfo); ok {
+					do(object.Obj.Value, info)
+				}
+			}
+		}
+	}
 }
 
 // makesSnapshot says that a task is making a snapshot now.
