@@ -1,5 +1,5 @@
-// terraform-provider-vma is a Terraform provider that moves virtual machines
-// off VMware with migratekit, behind a gate of changed block tracking.
+// terraform-provider-vma is a Terraform provider that moves VMs off VMware with migratekit. It copies a disk
+// only if changed block tracking (CBT) works.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/provider"
 )
 
-// version is stamped in by the release.
+// version is set by the release build.
 var version = "dev"
 
 func main() {
@@ -36,10 +36,9 @@ func main() {
 }
 
 func serve(debugged bool) error {
-	// A SIGTERM to the whole process group (a CI job that is cancelled) is
-	// Terraform's to act on: it then stops its providers gracefully. A SIGHUP
-	// (the terminal is gone) kills it, and a write to it is a SIGPIPE then. All
-	// must be caught and not ignored, since a child would inherit that.
+	// Terraform handles a SIGTERM to the process group (a cancelled CI job) and stops its providers gracefully.
+	// A SIGHUP (terminal closed) kills Terraform, and later writes to it raise SIGPIPE.
+	// Catch these signals instead of ignoring them: child processes inherit ignored signals.
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer signal.Stop(signals)
@@ -54,16 +53,15 @@ func serve(debugged bool) error {
 		go outliveTerraform(vma)
 	}
 	err := tf6server.Serve("registry.terraform.io/vma-project/vma", vma.Server, options...)
-	// Terraform has closed the provider and allows two seconds more.
+	// Terraform has closed the provider and waits two more seconds for it to exit.
 	if logout := vma.Close(context.Background()); err == nil {
 		err = logout
 	}
 	return err
 }
 
-// limitLogs logs no more than Terraform asks for. It says so by what is in the
-// environment, and throws the rest away, after both have paid for it; the
-// framework writes a dozen lines for each call.
+// limitLogs sets the plugin log levels to the level that Terraform wants. Otherwise the framework writes a
+// dozen lines for each call, and Terraform discards them.
 func limitLogs() {
 	level := cmp.Or(os.Getenv("TF_LOG_PROVIDER"), os.Getenv("TF_LOG"), "OFF")
 	for _, name := range []string{"TF_LOG_SDK", "TF_LOG_SDK_FRAMEWORK", "TF_LOG_SDK_PROTO", "TF_LOG_PROVIDER_VMA"} {
@@ -74,14 +72,13 @@ func limitLogs() {
 }
 
 const (
-	// gcPercent lets garbage pile up: little of what a call makes outlives it.
+	// gcPercent is high, because little of the memory that a call allocates outlives it.
 	gcPercent = 400
-	// memoryLimit, in bytes, is from where on it does not.
+	// memoryLimit is in bytes. Near it Go collects garbage more often, whatever gcPercent is.
 	memoryLimit = 96 << 20
 )
 
-// limitMemory collects garbage less often than Go would, up to a limit, where
-// nobody says otherwise: it is a quarter of what a plan costs.
+// limitMemory reduces GC, which is a quarter of the cost of a plan, unless the user has configured it.
 func limitMemory() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -89,12 +86,11 @@ func limitMemory() {
 	}
 }
 
-// parentInterval is how often one looks whether Terraform is still there.
+// parentInterval is how often outliveTerraform checks that Terraform still runs.
 const parentInterval = time.Second
 
-// outliveTerraform ends this process in order where Terraform was killed:
-// nobody would tell it to end, and what it does would go on. A process whose
-// parent died gets another one; Windows knows no such thing.
+// outliveTerraform shuts this process down cleanly if Terraform is killed. Otherwise its work would continue,
+// since nothing else stops it. A process gets a new parent when its parent dies, except on Windows.
 func outliveTerraform(vma *provider.Provider) {
 	terraform := os.Getppid()
 	for range time.Tick(parentInterval) {
@@ -102,7 +98,7 @@ func outliveTerraform(vma *provider.Provider) {
 			break
 		}
 	}
-	vma.Abandon(context.Background())
+	vma.Shutdown(context.Background())
 	_ = vma.Close(context.Background())
 	os.Exit(1)
 }

@@ -6,12 +6,12 @@ terraform {
   }
 }
 
-# The address, the user and the password may also come from VSPHERE_SERVER,
-# VSPHERE_USER and VSPHERE_PASSWORD in the environment.
+# You can also set the address, user and password in the environment variables
+# VSPHERE_SERVER, VSPHERE_USER and VSPHERE_PASSWORD.
 provider "vma" {
   vcenter  = "vcenter.example.org"
   username = "migration@vsphere.local"
 
-  # The SHA-256 fingerprint of the certificate that vCenter shows.
+  # The SHA-256 fingerprint of vCenter's certificate.
   thumbprint = "5E:7A:0F:21:BB:09:6C:44:D1:8E:93:5B:2A:77:F0:13:6D:C4:58:9E:31:A2:B7:0C:EF:64:81:D5:2B:90:7E:A6"
 }

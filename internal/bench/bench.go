@@ -11,7 +11,6 @@ import (
 	"time"
 )
 
-// bench runs its scenes, and prints a row for each.
 type bench struct {
 	options
 	cli    *cli
@@ -19,12 +18,11 @@ type bench struct {
 	floors map[int]floor
 }
 
-// floor is what Terraform alone and a provider that does nothing need for so
-// many resources; alike has the attributes of vma_cbt, and the settings of this
-// provider for garbage and logs.
+// floor is the plan time of terraform_data, of a provider that does nothing, and of one that also has the
+// attributes of vma_cbt and this provider's GC and log settings.
 type floor struct{ data, nothing, alike time.Duration }
 
-// settings are those of this provider, for one that does nothing.
+// settings are this provider's GC and log settings, for the provider that does nothing.
 var settings = []string{"GOGC=400", "GOMEMLIMIT=96MiB", "TF_LOG_SDK=OFF", "TF_LOG_SDK_FRAMEWORK=OFF", "TF_LOG_SDK_PROTO=OFF"}
 
 func newBench(o options, c *cli) *bench {
@@ -41,8 +39,8 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("The time of a plan is the median of %d runs, its calls and its memory are the most of them, with %s added to each call;\n"+
-		"the CPU seconds are Terraform's and its providers'. Alike is a provider that does nothing with the attributes of vma_cbt.\n\n", b.runs, b.latency)
+	fmt.Printf("Times are the median of %d runs; calls and memory are the maximum. Latency added to each call: %s.\n"+
+		"CPU seconds are those of Terraform and its providers. Alike: a provider that does nothing, with the attributes of vma_cbt and this provider's settings.\n\n", b.runs, b.latency)
 	fmt.Printf("%-34s %5s %6s %7s %8s %8s %9s %9s %9s %8s  %s\n",
 		"what", "VMs", "calls", "per VM", "seconds", "CPU", "× t._data", "× nothing", "× alike", "peak MB", "calls by method")
 	if err := b.ensured(ctx); err != nil {
@@ -63,14 +61,13 @@ func (b *bench) slow(ctx context.Context, latency time.Duration) error {
 	return b.estate.ask(ctx, "latency?of="+latency.String(), new(int64))
 }
 
-// moids writes the managed object IDs where a configuration finds them.
+// moids writes the managed object IDs to a file and returns its path.
 func (b *bench) moids() (string, error) {
 	file := filepath.Join(b.cli.dir, "moids")
 	return file, os.WriteFile(file, []byte(strings.Join(b.estate.Moids, ",")), 0o600)
 }
 
-// ensured makes tracking work on VMs where it is off, and then on others in the
-// straightforward way.
+// ensured measures enabling CBT, then the same on other VMs in the straightforward way.
 func (b *bench) ensured(ctx context.Context) error {
 	if b.ensure == 0 {
 		return nil
@@ -108,7 +105,7 @@ func tracked(n int) string {
 	return fmt.Sprintf("resource \"vma_cbt\" \"x\" {\n  count   = %d\n  vm_path = format(\"/DC0/vm/estate/vm%%04d\", count.index)\n}\n", n)
 }
 
-// planned plans, so often that each scene is measured next to its floors.
+// planned measures the plans for n VMs, and their floors again for each n.
 func (b *bench) planned(ctx context.Context, n int, moids string) error {
 	scenes := []struct {
 		name, configuration string
@@ -124,7 +121,7 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 		{"vma_cbt_status by moid", fmt.Sprintf("locals {\n  moids = split(\",\", file(%q))\n}\ndata \"vma_cbt_status\" \"x\" {\n  count   = %d\n  vm_moid = local.moids[count.index]\n}\n", moids, n), false, nil},
 	}
 	defer func() { b.cli.extra = nil }()
-	for i, scene := range scenes { // the first ones are the floors
+	for i, scene := range scenes { // the first scenes are the floors
 		b.cli.extra = scene.env
 		dir, err := b.cli.work(fmt.Sprintf("plan%d-%d", i, n), scene.configuration)
 		if err != nil {
@@ -165,7 +162,7 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 	return b.straight(ctx, "read, straightforward", 0, n, false)
 }
 
-// slower plans with more latency: the plan may grow by as much as its calls.
+// slower repeats the refresh with more latency. The plan may grow only by the added latency of its calls.
 func (b *bench) slower(ctx context.Context) error {
 	for _, n := range b.counts {
 		dir := filepath.Join(b.cli.dir, fmt.Sprintf("plan4-%d", n))
@@ -181,7 +178,7 @@ func (b *bench) slower(ctx context.Context) error {
 			return err
 		}
 		b.row("refresh, "+added.String()+" more per call", n, m)
-		fmt.Printf("    grew by %.2f s, its calls by %.2f s\n", (m.wall - fast.wall).Seconds(), (time.Duration(m.total()) * added).Seconds())
+		fmt.Printf("    the plan took %.2f s longer; its calls account for %.2f s\n", (m.wall - fast.wall).Seconds(), (time.Duration(m.total()) * added).Seconds())
 		if err := b.slow(ctx, b.latency); err != nil {
 			return err
 		}

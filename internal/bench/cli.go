@@ -16,7 +16,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// cli runs a real Terraform on the providers that were just built.
+// cli runs a real Terraform with the providers that were just built.
 type cli struct {
 	program, bin, dir string
 	env, extra        []string
@@ -27,7 +27,7 @@ func newCLI(ctx context.Context, dir string, e *estate) (*cli, error) {
 	program, err := exec.LookPath("terraform")
 	if err != nil {
 		if program, err = exec.LookPath("tofu"); err != nil {
-			return nil, errors.New("there is no terraform and no tofu in PATH")
+			return nil, errors.New("neither terraform nor tofu is in PATH")
 		}
 	}
 	c := &cli{program: program, bin: filepath.Join(dir, "bin"), dir: dir, estate: e}
@@ -48,20 +48,20 @@ func newCLI(ctx context.Context, dir string, e *estate) (*cli, error) {
 	return c, os.WriteFile(config, []byte(overrides), 0o600)
 }
 
-// work is a directory with a configuration.
+// work creates a directory with a configuration.
 func (c *cli) work(name, configuration string) (string, error) {
 	dir := filepath.Join(c.dir, name)
 	const head = "terraform {\n  required_providers {\n    vma     = { source = \"vma-project/vma\" }\n    nothing = { source = \"vma-project/nothing\" }\n  }\n}\n"
 	return dir, errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, "main.tf"), []byte(head+configuration), 0o600))
 }
 
-// measured is what a run of Terraform cost.
+// measured is the cost of a Terraform run.
 type measured struct {
 	wall     time.Duration
 	cpu      time.Duration // of Terraform and its providers
 	calls    map[string]int
 	sessions int
-	memory   int64 // the highest peak resident set of a provider, in bytes; 0 where it is not known
+	memory   int64 // highest peak resident set of a provider, in bytes; 0 if unknown
 }
 
 func (m measured) total() int {
@@ -72,8 +72,7 @@ func (m measured) total() int {
 	return n
 }
 
-// run runs Terraform and measures it, several times: the median wall time counts,
-// with the most calls and the most memory of any run.
+// run measures Terraform several times: the median wall time, and the most calls and memory of any run.
 func (c *cli) run(ctx context.Context, times int, dir string, args ...string) (measured, error) {
 	all := make([]measured, times)
 	for i := range all {
@@ -114,8 +113,7 @@ func (c *cli) run(ctx context.Context, times int, dir string, args ...string) (m
 	return median, nil
 }
 
-// watchMemory gives the highest resident set of the providers' processes until
-// the context ends, as Linux counts it.
+// watchMemory sends the highest resident set of the providers' processes when the context ends (Linux only).
 func (c *cli) watchMemory(ctx context.Context) <-chan int64 {
 	peak := make(chan int64, 1)
 	go func() {
@@ -141,7 +139,7 @@ func (c *cli) watchMemory(ctx context.Context) <-chan int64 {
 }
 
 func highWater(process string) int64 {
-	status, _ := os.ReadFile(filepath.Join(process, "status")) // it may have ended
+	status, _ := os.ReadFile(filepath.Join(process, "status")) // the process may have ended
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
 	kilobytes, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	n, _ := strconv.ParseInt(kilobytes, 10, 64)

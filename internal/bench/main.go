@@ -1,6 +1,5 @@
-// Command bench measures what the provider costs: calls to vCenter, time and
-// memory, next to Terraform alone, to a provider that does nothing and to the
-// straightforward way, all in one run. The embedded vCenter stands in.
+// Command bench measures the provider's vCenter calls, time and memory with the embedded vCenter. It compares
+// them with Terraform alone, a provider that does nothing, and the straightforward way, all in one run.
 package main
 
 import (
@@ -28,12 +27,12 @@ type options struct {
 func main() {
 	var o options
 	counts := flag.String("counts", "1,50,500,2000", "how many VMs to plan, separated by commas")
-	flag.IntVar(&o.ensure, "ensure", 200, "how many VMs to ensure tracking on")
-	flag.IntVar(&o.runs, "runs", 3, "how often each plan runs; the median counts")
-	flag.DurationVar(&o.latency, "latency", 0, "what to add to each call")
-	flag.IntVar(&o.vcenter, "vcenter", 0, "be the vCenter, with so many VMs")
+	flag.IntVar(&o.ensure, "ensure", 200, "how many VMs to enable CBT on")
+	flag.IntVar(&o.runs, "runs", 3, "how many times each plan runs; the median is reported")
+	flag.DurationVar(&o.latency, "latency", 0, "latency to add to each call")
+	flag.IntVar(&o.vcenter, "vcenter", 0, "run as the vCenter process, with this many VMs (internal)")
 	flag.Parse()
-	log.SetOutput(io.Discard) // the simulator's own chatter
+	log.SetOutput(io.Discard) // silence the simulator
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o, *counts); err != nil {

@@ -15,12 +15,11 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// settle is how long the straightforward way waits for a snapshot.
+// settle is how long the straightforward way waits after creating a snapshot.
 const settle = 5 * time.Second
 
-// straightforward does to each VM what comes to mind first: log in, look for
-// it, read it, and where tracking is off, switch it on, make a snapshot, sleep
-// and remove it. Ten at a time, as Terraform would.
+// straightforward does the obvious for each VM, ten at a time as Terraform does: log in, find it, read it.
+// With ensure it also enables CBT, creates a snapshot, sleeps and removes the snapshot.
 func straightforward(ctx context.Context, e *estate, first, n int, ensure bool) error {
 	todo, failed := make(chan int), make(chan error, n)
 	var workers sync.WaitGroup

@@ -15,17 +15,15 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// path is where the VM of that number is.
 func path(i int) string { return fmt.Sprintf("/DC0/vm/estate/vm%04d", i) }
 
-// estate is the embedded vCenter in a process of its own, so that its memory
-// and its garbage are not the provider's.
+// estate is the embedded vCenter in its own process, to keep its memory and GC out of the measurements.
 type estate struct {
 	process *exec.Cmd
 	told
 }
 
-// told is what the process of the vCenter says of itself.
+// told is the JSON that the vCenter process prints at start.
 type told struct {
 	Server, Thumbprint, Control string
 	Moids                       []string
@@ -51,13 +49,13 @@ func startEstate(ctx context.Context, vms int) (*estate, error) {
 	return e, nil
 }
 
-// close kills the process; it keeps nothing.
+// close kills the process, which has nothing to save.
 func (e *estate) close() {
 	_ = e.process.Process.Kill()
 	_ = e.process.Wait()
 }
 
-// ask calls the control of the vCenter's process.
+// ask sends a request to the control server of the vCenter process.
 func (e *estate) ask(ctx context.Context, what string, answer any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+e.Control+"/"+what, nil)
 	if err != nil {
@@ -74,14 +72,13 @@ func (e *estate) ask(ctx context.Context, what string, answer any) error {
 	return json.NewDecoder(res.Body).Decode(answer)
 }
 
-// counts are the calls since the last time, by method, and the sessions that
-// are open now.
+// counts are the calls since the last request, by method, and the open sessions.
 type counts struct {
 	Calls    map[string]int
 	Sessions int
 }
 
-// serveEstate is the vCenter's process.
+// serveEstate runs the vCenter process.
 func serveEstate(vms int) error {
 	vcenter, err := vspheretest.Start()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// A VM with as many disks as one SCSI controller takes.
+// manyDisks returns a VM with 15 disks, the most on one SCSI controller.
 func manyDisks() *vsphere.VM {
 	vm := &vsphere.VM{Moid: "vm-7", Path: "/DC0/vm/web01", PowerState: "poweredOn", ChangeTracking: true, ChangeTrackingSupported: true, HardwareVersion: 21}
 	for i := range 15 {

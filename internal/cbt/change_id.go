@@ -6,29 +6,27 @@ import (
 	"strings"
 )
 
-// ChangeID is a point in the life of a disk, "<epoch>/<sequence>". The epoch is
-// opaque: it changes when tracking starts anew, and every older ID is then
-// worthless. The sequence grows with each snapshot.
+// ChangeID is a parsed change ID, "<epoch>/<sequence>". The epoch is opaque: once it changes, all older IDs are
+// invalid. The sequence grows with each snapshot.
 type ChangeID struct {
 	Epoch    string
 	Sequence int64
 }
 
-// ParseChangeID splits a change ID at its last slash. An ID without an epoch or
-// whose sequence is no number is an error.
+// ParseChangeID splits a change ID at its last slash. It needs an epoch, and a number as the sequence.
 func ParseChangeID(id string) (ChangeID, error) {
 	i := strings.LastIndex(id, "/")
 	if i <= 0 {
 		return ChangeID{}, fmt.Errorf("parse change ID %q: want <epoch>/<sequence>", id)
 	}
-	sequence, err := strconv.ParseUint(id[i+1:], 10, 63) // digits alone, no sign
+	sequence, err := strconv.ParseUint(id[i+1:], 10, 63) // digits only, no sign
 	if err != nil {
-		return ChangeID{}, fmt.Errorf("parse change ID %q: the sequence after the last slash is no number", id)
+		return ChangeID{}, fmt.Errorf("parse change ID %q: the sequence after the last slash is not a number", id)
 	}
 	return ChangeID{Epoch: id[:i], Sequence: int64(sequence)}, nil
 }
 
-// Epoch is the epoch of a change ID, "" where it is none.
+// Epoch returns the epoch of a change ID, or "" if the ID cannot be parsed.
 func Epoch(id string) string {
 	parsed, err := ParseChangeID(id)
 	if err != nil {
@@ -37,27 +35,31 @@ func Epoch(id string) string {
 	return parsed.Epoch
 }
 
-// Kind is what a copy of a disk, or of all of them, is.
+// Kind is the kind of a copy, of one disk or of a whole VM.
 type Kind string
 
-// The kinds of copy; Mixed is for several disks that were copied differently.
+// The kinds of copy. Mixed means that the disks of a VM were copied in different ways.
 const (
 	Full        Kind = "full"
 	Incremental Kind = "incremental"
 	Mixed       Kind = "mixed"
 )
 
-// NextCycle tells what the next copy of a disk is, from the change ID that was
-// copied last and the one that it has now; "" stands for none.
+// NextCycle returns the kind of a disk's next copy, from the change ID copied last and the current one ("" if none).
 func NextCycle(previous, current string) (kind Kind, reason string) {
-	before, now := Epoch(previous), Epoch(current)
+	return nextCopy(previous, Epoch(current))
+}
+
+// nextCopy does the same for the current epoch.
+func nextCopy(previous, epoch string) (kind Kind, reason string) {
+	before := Epoch(previous)
 	switch {
 	case before == "":
 		return Full, "no change ID yet"
-	case now == "":
+	case epoch == "":
 		return Full, "tracking is off and will start anew"
-	case before != now:
-		return Full, fmt.Sprintf("epoch changed from %s to %s", before, now)
+	case before != epoch:
+		return Full, fmt.Sprintf("epoch changed from %s to %s", before, epoch)
 	}
 	return Incremental, ""
 }

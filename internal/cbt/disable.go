@@ -9,15 +9,14 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Tidy removes the temporary snapshots that an earlier run left, and does
-// nothing else.
+// Tidy only removes temporary snapshots left by an earlier run.
 func (m *Manager) Tidy(ctx context.Context, moid string) error {
 	unlock, err := m.lock(ctx, moid)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	status, err := m.begin(ctx, moid)
+	status, err := m.readForWrite(ctx, moid)
 	if err != nil {
 		return err
 	}
@@ -25,17 +24,15 @@ func (m *Manager) Tidy(ctx context.Context, moid string) error {
 	return err
 }
 
-// Disable switches tracking off and makes that true now: a running VM gets a
-// temporary snapshot where it still shows change IDs, and a flag that waits for
-// its next stun is taken back. Temporary snapshots of an
-// earlier run go too.
+// Disable disables CBT at once: if a running VM still shows change IDs afterwards, it is stunned by a temporary
+// snapshot. It also cancels an enable that waits for a stun, and removes snapshots left by an earlier run.
 func (m *Manager) Disable(ctx context.Context, moid string) error {
 	unlock, err := m.lockAll(ctx, moid)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	status, err := m.begin(ctx, moid)
+	status, err := m.readForWrite(ctx, moid)
 	if err != nil {
 		return err
 	}
@@ -43,16 +40,15 @@ func (m *Manager) Disable(ctx context.Context, moid string) error {
 		return err
 	}
 	if !status.Enabled() && status.needsStun() {
-		// A flag that was written just now may read false until the next stun, and
-		// then be true: it is written in any case. Where that is refused it was so
-		// before too, and there is nothing to take back.
+		// An enable that waits for a stun may read false, so write the flag anyway. If vCenter refuses this
+		// write, it refused the enable too, and nothing is pending.
 		if err := m.setFlag(ctx, status.VM, false); err != nil && !refusedBefore(err) {
 			return err
 		}
 	}
 	after, err := m.disable(ctx, status)
 	if err == nil && after.Enabled() {
-		err = fmt.Errorf("the flag changeTrackingEnabled of %s still reads true after it was switched off", status.VM.Path)
+		err = fmt.Errorf("the flag changeTrackingEnabled of %s still reads true after CBT was disabled", status.VM.Path)
 	}
 	return err
 }
@@ -65,29 +61,28 @@ func (m *Manager) disable(ctx context.Context, status *Status) (*Status, error) 
 	if err := m.setFlag(ctx, vm, false); err != nil {
 		return nil, err
 	}
-	after, err := m.Status(ctx, vm.Moid)
+	after, err := m.ReadUncached(ctx, vm.Moid)
 	if err != nil {
 		return nil, err
 	}
 	if !status.needsStun() || (!after.Enabled() && len(after.ChangeIDs()) == 0) {
 		return after, nil
 	}
-	if err := m.stun(ctx, vm); err != nil {
+	if err := m.cycleSnapshot(ctx, vm); err != nil {
 		return nil, err
 	}
-	return m.Status(ctx, vm.Moid)
+	return m.ReadUncached(ctx, vm.Moid)
 }
 
-// Reset switches tracking off and on again, which is the vendor's way to repair
-// it: every disk that can be tracked gets a new epoch, so that the next copy is
-// full. It is refused with snapshots of others present. Errors are StageErrors.
+// Reset disables CBT and enables it again, as VMware recommends to repair it. Every trackable disk gets a new epoch,
+// so the next copy is full. It refuses if other tools' snapshots exist. Errors are StageErrors.
 func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
 	unlock, err := m.lockAll(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
 	defer unlock()
-	before, err := m.begin(ctx, moid)
+	before, err := m.readForWrite(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
@@ -99,23 +94,21 @@ func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
 	}
 	off, err := m.disable(ctx, before)
 	if err != nil {
-		return nil, m.backOn(ctx, before, &StageError{StageEnable, err})
+		return nil, m.reenable(ctx, before, &StageError{StageEnable, err})
 	}
 	after, err := m.ensure(ctx, off)
 	if err != nil {
-		return nil, m.backOn(ctx, before, err)
+		return nil, m.reenable(ctx, before, err)
 	}
 	if kept := sameEpochs(before, after); len(kept) > 0 {
 		return nil, &StageError{StageInitialize, fmt.Errorf(
-			"tracking of %s was switched off and on, but kept its epoch on %s", before.VM.Path, strings.Join(kept, ", "))}
+			"CBT of %s was disabled and enabled again, but these disks kept their epoch: %s", before.VM.Path, strings.Join(kept, ", "))}
 	}
 	return after, nil
 }
 
-// backOn writes the flag again where a reset failed half way, so that tracking
-// is not left off: it begins with the next stun. Where even that fails the error
-// says so.
-func (m *Manager) backOn(ctx context.Context, before *Status, failed error) error {
+// reenable sets the flag again after a failed reset; CBT then starts at the next stun. It joins its own failure to failed.
+func (m *Manager) reenable(ctx context.Context, before *Status, failed error) error {
 	if !before.Enabled() {
 		return failed
 	}

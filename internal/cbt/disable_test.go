@@ -15,8 +15,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// A suspended VM needs a stun as a running one does: to begin, to be reset and
-// to end.
+// A suspended VM needs a stun, like a running one.
 func TestSuspendedVM(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -39,7 +38,7 @@ func TestSuspendedVM(t *testing.T) {
 		t.Errorf("after Disable: flag %t, %v", enabled, ids)
 	}
 	vcenter.Revoke("VirtualMachine.State.CreateSnapshot")
-	status, err := manager.Status(t.Context(), vm.Moid())
+	status, err := manager.ReadUncached(t.Context(), vm.Moid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,8 +47,7 @@ func TestSuspendedVM(t *testing.T) {
 	}
 }
 
-// A flag that was written and waits for a stun reads false until then; switching
-// tracking off takes it back all the same (fact 4).
+// Disable also cancels an enable that waits for a stun (fact 4).
 func TestDisableTakesBackWhatWaitsForAStun(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -59,19 +57,18 @@ func TestDisableTakesBackWhatWaitsForAStun(t *testing.T) {
 		t.Fatal("no error")
 	}
 	if enabled, _ := vm.Tracking(); enabled {
-		t.Fatal("the flag does not wait for a stun, so this test proves nothing")
+		t.Fatal("the flag is set already, but this test needs it to wait for a stun")
 	}
 	if err := manager.Disable(t.Context(), vm.Moid()); err != nil {
 		t.Fatal(err)
 	}
 	vm.Stun()
 	if enabled, ids := vm.Tracking(); enabled || ids[2000] != "" {
-		t.Errorf("tracking came on: flag %t, %v", enabled, ids)
+		t.Errorf("CBT was enabled by the stun: flag %t, %v", enabled, ids)
 	}
 }
 
-// Where tracking is off already there may be nothing to take back: that it cannot
-// be written is no failure then.
+// If CBT is disabled already, a refused write is not an error.
 func TestDisableWhereItIsOffAndHeld(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -89,8 +86,7 @@ func TestDisableWhereItIsOffAndHeld(t *testing.T) {
 	}
 }
 
-// A task that vCenter forgets is not a VM that is gone: what it was to change is
-// looked at.
+// If vCenter forgets a task, the VM is read to see what the task did.
 func TestForgottenTask(t *testing.T) {
 	t.Parallel()
 	for name, do := range map[string]struct {
@@ -117,7 +113,7 @@ func TestForgottenTask(t *testing.T) {
 			}
 			release := vm.HoldTasks(do.method)
 			vcenter.Observe(do.method, 0, 1, func() {
-				vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // it waits for the task
+				vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // the wait for the task
 					go func() {
 						vcenter.ForgetTasks()
 						release()
@@ -134,7 +130,7 @@ func TestForgottenTask(t *testing.T) {
 	}
 }
 
-// A reset that waited for a cycle goes by what is true after it.
+// A reset that waited for a cycle uses the state after the cycle.
 func TestResetAfterACycle(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -147,7 +143,7 @@ func TestResetAfterACycle(t *testing.T) {
 		if err := vm.AddSnapshot("migratekit", ""); err != nil {
 			return err
 		}
-		if _, err := manager.Recent(t.Context(), vsphere.Name{Moid: vm.Moid()}); err != nil { // as a plan does
+		if _, err := manager.ReadCached(t.Context(), vsphere.Name{Moid: vm.Moid()}); err != nil { // as a plan does
 			return err
 		}
 		go func() {
@@ -161,8 +157,6 @@ func TestResetAfterACycle(t *testing.T) {
 	}
 }
 
-// A reset is refused with snapshots of others present, before anything is
-// written (fact 14).
 func TestResetRefusesSnapshots(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -179,21 +173,20 @@ func TestResetRefusesSnapshots(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if calls := vcenter.Calls(); calls["ReconfigVM_Task"]+calls["CreateSnapshot_Task"] > 0 {
-		t.Errorf("it wrote: %v", calls)
+		t.Errorf("the refused reset wrote to the VM: %v", calls)
 	}
 }
 
-// Whatever happens to whichever call of a reset: no snapshot of ours is left, or
-// the error names it, tracking is not left off unless the error says so, and a
-// repeat ends well.
+// At whichever call a reset fails: no temporary snapshot is left unless the error names it, CBT stays enabled unless
+// the error says otherwise, and a second reset works.
 func TestResetSurvivesEveryCall(t *testing.T) {
 	t.Parallel()
-	// What each blow does to the calls they share with Ensure is tested there.
+	// The other blows hit the calls shared with Ensure, which are tested there.
 	for _, blow := range []blow{blows[1], blows[3], blows[4]} {
 		t.Run(blow.name, func(t *testing.T) {
 			t.Parallel()
 			vcenter, ensurer := start(t)
-			calls := 1 // at least; the clean run says how many
+			calls := 1 // a minimum; the clean run sets the number
 			for skip := 0; skip <= calls; skip++ {
 				vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", skip)})
 				if _, err := ensurer.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
@@ -220,27 +213,26 @@ func TestResetSurvivesEveryCall(t *testing.T) {
 				}
 				var left *cbt.LeftSnapshotError
 				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
-					t.Errorf("call %d: snapshots %v are left, and the error is %v", at, names, err)
+					t.Errorf("call %d: snapshots %v are left, but the error is %v", at, names, err)
 				}
 				vm.Stun()
 				if enabled, _ := vm.Tracking(); !enabled && (err == nil || !strings.Contains(err.Error(), "is switched off now")) {
-					t.Errorf("call %d: tracking is off, and the error is %v", at, err)
+					t.Errorf("call %d: CBT is disabled, but the error is %v", at, err)
 				}
 				status, err := manager.Reset(t.Context(), vm.Moid())
-				if err != nil || !status.Works() || len(vm.Snapshots()) > 0 {
-					t.Errorf("call %d: the repeat: %v, snapshots %v", at, err, vm.Snapshots())
+				if err != nil || !status.Initialized() || len(vm.Snapshots()) > 0 {
+					t.Errorf("call %d: second reset: %v, snapshots %v", at, err, vm.Snapshots())
 				}
 				closeClient()
 			}
 			if calls < 15 {
-				t.Errorf("a clean run made %d calls, too few to be one", calls)
+				t.Errorf("a clean run made only %d calls", calls)
 			}
 		})
 	}
 }
 
-// Where all that is left to do is to remove what an earlier run left, what
-// stands in the way of that is said beforehand.
+// Blockers also reports what blocks the removal of a snapshot left by an earlier run.
 func TestLeftoverBlockers(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -252,7 +244,7 @@ func TestLeftoverBlockers(t *testing.T) {
 		t.Fatal(err)
 	}
 	blockers := func() string {
-		status, err := manager.Status(t.Context(), vm.Moid())
+		status, err := manager.ReadUncached(t.Context(), vm.Moid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -268,8 +260,7 @@ func TestLeftoverBlockers(t *testing.T) {
 	}
 }
 
-// What others read is not changed under them, and a read that began before a
-// write is not used after it.
+// A cached status is never modified, and a read that began before a write is not used after it.
 func TestRecentIsNobodysElse(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -278,7 +269,7 @@ func TestRecentIsNobodysElse(t *testing.T) {
 	if err := vm.AddSnapshot("vma-cbt-init-left", "[terraform-provider-vma:cbt-init]"); err != nil {
 		t.Fatal(err)
 	}
-	read, err := manager.Recent(t.Context(), name)
+	read, err := manager.ReadCached(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,12 +281,12 @@ func TestRecentIsNobodysElse(t *testing.T) {
 	})
 	for range 100 {
 		if len(read.VM.Snapshots) != 1 || read.VM.Snapshots[0].Name != "vma-cbt-init-left" {
-			t.Fatalf("what was read has changed: %+v", read.VM.Snapshots)
+			t.Fatalf("the cached status has changed: %+v", read.VM.Snapshots)
 		}
 	}
 	group.Wait()
 
-	// A slow answer, which tells of the time before a write.
+	// A slow answer, with the state before the write.
 	slow := make(chan struct{})
 	answered := make(chan struct{})
 	vcenter.Intercept(&vspheretest.Interceptor{Method: "RetrievePropertiesEx", Times: 1, After: func(http.ResponseWriter, *http.Request) bool {
@@ -304,7 +295,7 @@ func TestRecentIsNobodysElse(t *testing.T) {
 		return false
 	}})
 	group.Go(func() {
-		if _, err := manager.Look(t.Context(), name); err != nil {
+		if _, err := manager.Read(t.Context(), name); err != nil {
 			t.Error(err)
 		}
 	})
@@ -318,6 +309,6 @@ func TestRecentIsNobodysElse(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if enabled, _ := vm.Tracking(); !enabled {
-		t.Error("Ensure went by what was true before")
+		t.Error("Ensure used a stale status")
 	}
 }

@@ -1,7 +1,5 @@
-// Package cbt owns changed block tracking: the rules of it, which are pure, and
-// the Manager that applies them to a VM: what is, making it true, resetting it,
-// and what the next copy will be.
+// Package cbt owns changed block tracking (CBT): the rules, which are pure functions, and the Manager, which applies
+// them. The Manager reads, enables, disables and resets CBT of a VM. NextCycle predicts the next copy.
 //
-// It knows vSphere through package vsphere only, and knows neither Terraform
-// nor migratekit.
+// The package uses vSphere only through package vsphere and must not know Terraform or migratekit.
 package cbt

@@ -9,10 +9,10 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Stage is the part of making tracking work in which an error happened.
+// Stage is the step of Ensure or Reset that failed.
 type Stage string
 
-// The stages, in their order.
+// The stages, in order.
 const (
 	StageRead       Stage = "read"
 	StageRefuse     Stage = "refuse"
@@ -21,7 +21,7 @@ const (
 	StageInitialize Stage = "initialize"
 )
 
-// StageError is an error with the stage that it happened in.
+// StageError reports the stage in which an error happened.
 type StageError struct {
 	Stage Stage
 	Err   error
@@ -30,14 +30,11 @@ type StageError struct {
 func (e *StageError) Error() string { return e.Err.Error() }
 func (e *StageError) Unwrap() error { return e.Err }
 
-// BlockedError says why tracking cannot be made to work on a VM, or cannot be
-// reset, every reason at once.
+// BlockedError reports every reason why CBT cannot be enabled or reset on a VM.
 type BlockedError struct {
-	// VM is the inventory path.
-	VM      string
+	VM      string // inventory path
 	Reasons []string
-	// Reset says that it was to be reset.
-	Reset bool
+	Reset   bool // true if a reset was blocked
 }
 
 func (e *BlockedError) Error() string {
@@ -51,46 +48,41 @@ func (e *BlockedError) Error() string {
 	return fmt.Sprintf("change tracking cannot %s on %s:\n  - %s", what, e.VM, strings.Join(e.Reasons, "\n  - "))
 }
 
-// UninitializedError says that vCenter gave no change ID to disks that can be
-// tracked, although tracking was switched on and a snapshot was made.
+// UninitializedError reports trackable disks that have no change ID although CBT was enabled and the VM was stunned.
 type UninitializedError struct {
-	// VM is the inventory path.
-	VM string
-	// Enabled is the flag as it reads now.
-	Enabled bool
+	VM      string // inventory path
+	Enabled bool   // the flag as read back
 	Disks   []DiskStatus
 }
 
 func (e *UninitializedError) Error() string {
 	if !e.Enabled {
-		return fmt.Sprintf("the flag changeTrackingEnabled of %s still reads false after it was written and a snapshot was made and removed", e.VM)
+		return fmt.Sprintf("the flag changeTrackingEnabled of %s still reads false after it was set and a snapshot was created and removed", e.VM)
 	}
 	var disks []string
 	for _, d := range e.Disks {
 		disks = append(disks, d.String())
 	}
-	return fmt.Sprintf("change tracking of %s is switched on, but vCenter gave no change ID to %s after a snapshot was made and removed; apply again, and where it stays so, "+
-		"look at the events of the virtual machine and at the free space of its datastore",
+	return fmt.Sprintf("CBT is enabled on %s, but vCenter gave no change ID to %s after a snapshot was created and removed; apply again, and if that does not help, "+
+		"check the events of the virtual machine and the free space of its datastore",
 		e.VM, strings.Join(disks, ", "))
 }
 
-// Options change how Ensure works.
+// Options are the options of Ensure.
 type Options struct {
-	// AllowExistingSnapshots lets tracking start over snapshots of others.
+	// AllowExistingSnapshots allows enabling CBT while other tools' snapshots exist.
 	AllowExistingSnapshots bool
 }
 
-// Ensure makes tracking work on a VM: switched on, and a change ID on every
-// disk that can be tracked. It does as little as is needed, nothing where it
-// works already, and gives the status that it read back at the end. Errors are
-// StageErrors.
+// Ensure enables CBT and initialises it: every trackable disk gets a change ID. It writes only what is missing, and
+// returns the status read back at the end. Errors are StageErrors.
 func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*Status, error) {
 	unlock, err := m.lock(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
 	defer unlock()
-	status, err := m.begin(ctx, moid)
+	status, err := m.readForWrite(ctx, moid)
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
@@ -106,49 +98,48 @@ func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*St
 func (m *Manager) ensure(ctx context.Context, status *Status) (*Status, error) {
 	vm := status.VM
 	switch {
-	case status.Initialized():
+	case status.Tracked():
 		return status, nil
 	case !status.Enabled():
 		if err := m.setFlag(ctx, vm, true); err != nil {
 			return nil, &StageError{StageEnable, err}
 		}
 		if status.needsStun() {
-			break // whatever it says now
+			break // it needs the stun, whatever the flag reads now
 		}
-		after, err := m.Status(ctx, vm.Moid)
+		after, err := m.ReadUncached(ctx, vm.Moid)
 		if err != nil {
 			return nil, &StageError{StageEnable, err}
 		}
-		if after.Initialized() {
+		if after.Tracked() {
 			if after, err = m.removeLeftovers(ctx, after); err != nil {
 				return nil, &StageError{StageTidy, err}
 			}
-			m.tell(ctx, after)
+			m.logChangeIDs(ctx, after)
 			return after, nil
 		}
 	}
-	if err := m.stun(ctx, vm); err != nil {
+	if err := m.cycleSnapshot(ctx, vm); err != nil {
 		return nil, &StageError{StageInitialize, err}
 	}
-	after, err := m.Status(ctx, vm.Moid)
+	after, err := m.ReadUncached(ctx, vm.Moid)
 	if err != nil {
 		return nil, &StageError{StageInitialize, err}
 	}
-	// One that was still being made when the VM was read first.
+	// The first read may have missed a leftover that vCenter was still creating.
 	if after, err = m.removeLeftovers(ctx, after); err != nil {
 		return nil, &StageError{StageTidy, err}
 	}
-	if !after.Initialized() {
+	if !after.Tracked() {
 		return nil, &StageError{StageInitialize, &UninitializedError{
 			VM: vm.Path, Enabled: after.Enabled(), Disks: after.Uninitialized(),
 		}}
 	}
-	m.tell(ctx, after)
+	m.logChangeIDs(ctx, after)
 	return after, nil
 }
 
-// tell logs that tracking works, disk by disk.
-func (m *Manager) tell(ctx context.Context, status *Status) {
+func (m *Manager) logChangeIDs(ctx context.Context, status *Status) {
 	for _, disk := range status.trackable() {
 		m.log.InfoContext(ctx, "Change tracking works", "vm_path", status.VM.Path, "disk", disk.Key, "change_id", disk.ChangeID)
 	}
@@ -156,15 +147,14 @@ func (m *Manager) tell(ctx context.Context, status *Status) {
 
 const poweredOff = "poweredOff"
 
-// needsStun says that a change of the flag takes effect with the next stun only:
-// of a VM that runs or is suspended.
+// needsStun reports whether a flag change waits for a stun: the VM is running or suspended.
 func (s *Status) needsStun() bool { return s.VM.PowerState != poweredOff }
 
 func (m *Manager) setFlag(ctx context.Context, vm *vsphere.VM, enabled bool) error {
 	m.log.InfoContext(ctx, "Writing changeTrackingEnabled", "vm_path", vm.Path, "enabled", enabled)
-	err := m.patiently(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm, enabled) })
+	err := m.retryWhileBusy(ctx, vm, func() error { return m.vcenter.SetChangeTracking(ctx, vm, enabled) })
 	if errors.Is(err, vsphere.ErrTaskForgotten) {
-		return nil // whoever writes it reads it back
+		return nil // callers read the flag back
 	}
 	return err
 }

@@ -23,7 +23,6 @@ func account(vcenter *vspheretest.VCenter) vsphere.Config {
 	}
 }
 
-// start gives an embedded vCenter, and a manager that is logged in to it.
 func start(t *testing.T, options ...vspheretest.Option) (*vspheretest.VCenter, *cbt.Manager) {
 	t.Helper()
 	vcenter, err := vspheretest.Start(options...)
@@ -56,7 +55,7 @@ func TestEnsure(t *testing.T) {
 	tests := map[string]struct {
 		spec      vspheretest.Spec
 		options   []vspheretest.Option
-		snapshots int // that ensuring may make
+		snapshots int // expected number
 	}{
 		"running":               {vspheretest.Spec{}, nil, 1},
 		"running, flag at once": {vspheretest.Spec{}, []vspheretest.Option{vspheretest.FlagAtOnce()}, 1},
@@ -84,7 +83,7 @@ func TestEnsure(t *testing.T) {
 			}
 			enabled, _ := vm.Tracking()
 			if !enabled {
-				t.Error("the flag is off in vCenter")
+				t.Error("the flag is not set in vCenter")
 			}
 			if got := vcenter.Calls()["CreateSnapshot_Task"]; got != test.snapshots {
 				t.Errorf("%d snapshots made, want %d", got, test.snapshots)
@@ -105,8 +104,6 @@ func TestEnsure(t *testing.T) {
 	}
 }
 
-// What is written to the VM is the flag and nothing beside it, the snapshot is
-// without memory and without quiescing, and its removal keeps its children.
 func TestEnsureAsksForNoMore(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)

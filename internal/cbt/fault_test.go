@@ -17,15 +17,13 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// blow is something that happens to one call.
+// blow is a fault that is injected into one call.
 type blow struct {
 	name string
-	// strike acts on the call after skip others, once; it may end the context.
-	strike func(vcenter *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor
-	// losesLogin says that vCenter carries a login out and nobody is told.
-	losesLogin bool
-	// timeout is the practitioner's, 0 for one that is not met.
-	timeout time.Duration
+	// strike hits one call after skip others. It may cancel the context.
+	strike     func(vcenter *vspheretest.VCenter, skip int, cancel context.CancelFunc) *vspheretest.Interceptor
+	losesLogin bool          // vCenter executes a login, but its answer is lost
+	timeout    time.Duration // 0 if it must not be reached
 }
 
 var blows = []blow{
@@ -49,20 +47,19 @@ var blows = []blow{
 	}, false, time.Second},
 }
 
-// Whatever happens to whichever call of Ensure: no snapshot of ours is left, or
-// the error names it, and a repeat ends well.
+// At whichever call Ensure fails: no temporary snapshot is left unless the error names it, and a second Ensure works.
 func TestEnsureSurvivesEveryCall(t *testing.T) {
 	t.Parallel()
 	for _, blow := range blows {
 		t.Run(blow.name, func(t *testing.T) {
 			t.Parallel()
 			vcenter, _ := start(t)
-			calls := 1 // at least; the clean run says how many
+			calls := 1 // a minimum; the clean run sets the number
 			for skip := 0; skip <= calls; skip++ {
 				vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", skip)})
 				manager, closeClient := connected(t, vcenter)
 				vcenter.ResetCalls()
-				// The first round strikes at nothing, and counts.
+				// The first round injects no fault and counts the calls.
 				at, timeout := skip-1, 30*time.Second
 				if at >= 0 && blow.timeout > 0 {
 					timeout = blow.timeout
@@ -85,21 +82,21 @@ func TestEnsureSurvivesEveryCall(t *testing.T) {
 				}
 				var left *cbt.LeftSnapshotError
 				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
-					t.Errorf("call %d: snapshots %v are left, and the error is %v", at, names, err)
+					t.Errorf("call %d: snapshots %v are left, but the error is %v", at, names, err)
 				}
 				status, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
 				if err != nil || !status.Initialized() {
-					t.Errorf("call %d: the repeat: %v", at, err)
+					t.Errorf("call %d: second Ensure: %v", at, err)
 				}
 				if names := vm.Snapshots(); len(names) > 0 {
-					t.Errorf("call %d: snapshots after the repeat: %v", at, names)
+					t.Errorf("call %d: snapshots after the second Ensure: %v", at, names)
 				}
 				closeClient()
 			}
 			if calls < 15 {
-				t.Errorf("a clean run made %d calls, too few to be one", calls)
+				t.Errorf("a clean run made only %d calls", calls)
 			}
-			// The answer to one login was lost, so nobody knows its session.
+			// If the answer to a login is lost, its session cannot be closed.
 			if n := vcenter.Sessions(); n > 1 || (n == 1 && !blow.losesLogin) {
 				t.Errorf("%d sessions left", n)
 			}
@@ -107,8 +104,7 @@ func TestEnsureSurvivesEveryCall(t *testing.T) {
 	}
 }
 
-// A snapshot that vCenter makes after it was given up is named by the error, and
-// gone after the repeat.
+// A snapshot that appears after Ensure gave up is named in the error and removed by the next Ensure.
 func TestEnsureNamesASnapshotThatMayYetAppear(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -132,11 +128,10 @@ func TestEnsureNamesASnapshotThatMayYetAppear(t *testing.T) {
 		t.Error(err)
 	}
 	if names := vm.Snapshots(); len(names) > 0 {
-		t.Errorf("snapshots after the repeat: %v", names)
+		t.Errorf("snapshots after the second Ensure: %v", names)
 	}
 }
 
-// What is left is looked for also where vCenter does not answer for a while.
 func TestRemoveSnapshotsOutlivesAnOutage(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -144,7 +139,7 @@ func TestRemoveSnapshotsOutlivesAnOutage(t *testing.T) {
 	if err := vm.AddSnapshot("migratekit", ""); err != nil {
 		t.Fatal(err)
 	}
-	status, err := manager.Status(t.Context(), vm.Moid())
+	status, err := manager.ReadUncached(t.Context(), vm.Moid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +153,6 @@ func TestRemoveSnapshotsOutlivesAnOutage(t *testing.T) {
 	}
 }
 
-// The same for what vCenter accepts and then fails to do.
 func TestEnsureSurvivesEveryTask(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"ReconfigVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task"} {
@@ -171,14 +165,14 @@ func TestEnsureSurvivesEveryTask(t *testing.T) {
 				_, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
 				var left *cbt.LeftSnapshotError
 				if names := vm.Snapshots(); len(names) > 0 && (!errors.As(err, &left) || !strings.Contains(err.Error(), names[0])) {
-					t.Errorf("snapshots %v are left, and the error is %v", names, err)
+					t.Errorf("snapshots %v are left, but the error is %v", names, err)
 				}
 				if method != "RemoveSnapshot_Task" && err == nil {
 					t.Error("no error")
 				}
 				vcenter.FailTasks(method, 0)
 				if status, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil || !status.Initialized() || len(vm.Snapshots()) > 0 {
-					t.Errorf("the repeat: %v, snapshots %v", err, vm.Snapshots())
+					t.Errorf("second Ensure: %v, snapshots %v", err, vm.Snapshots())
 				}
 			})
 		}
@@ -193,7 +187,6 @@ func total(calls map[string]int) int {
 	return n
 }
 
-// connected gives a manager with a session of its own.
 func connected(t *testing.T, vcenter *vspheretest.VCenter) (manager *cbt.Manager, done func()) {
 	t.Helper()
 	client, err := vsphere.NewClient(account(vcenter))
@@ -207,7 +200,6 @@ func connected(t *testing.T, vcenter *vspheretest.VCenter) (manager *cbt.Manager
 	}
 }
 
-// A task of somebody else is waited for, also where vCenter refuses at once.
 func TestEnsureWaitsForAnotherTask(t *testing.T) {
 	t.Parallel()
 	vcenter, _ := start(t)
@@ -221,14 +213,14 @@ func TestEnsureWaitsForAnotherTask(t *testing.T) {
 	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
 	release := vm.Occupy()
 	refused := make(chan struct{})
-	vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { close(refused) }) // it waits for the task
+	vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { close(refused) }) // the wait for the task
 	go func() { <-refused; release() }()
 	if _, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{}); err != nil {
 		t.Error(err)
 	}
 	want := fmt.Sprintf(`msg="Waiting for another task on the virtual machine" vm_path=/DC0/vm/a task=task-[0-9]+ operation="VirtualMachine.backup by %s"`, vspheretest.Username)
 	if !regexp.MustCompile(want).Match(story.Bytes()) {
-		t.Errorf("nothing says what was waited for:\n%s", story.String())
+		t.Errorf("the log does not name the other task:\n%s", story.String())
 	}
 }
 
@@ -246,7 +238,6 @@ func TestEnsureGivesUpOnAnotherTaskInTime(t *testing.T) {
 	}
 }
 
-// Two writers of one VM in one process take turns.
 func TestEnsureSerialisesOneVM(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -282,8 +273,7 @@ func TestEnsureVMVanishes(t *testing.T) {
 	}
 }
 
-// A cycle may take a day: whoever only makes sure of tracking does not wait for
-// it, whoever switches it off does.
+// A cycle may take a day. Ensure does not wait for it, Disable does.
 func TestEnsureDoesNotWaitForACycle(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -295,7 +285,7 @@ func TestEnsureDoesNotWaitForACycle(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if err := manager.Disable(ctx, vm.Moid()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("tracking was switched off during a cycle: %v", err)
+			t.Errorf("Disable did not wait for the cycle: %v", err)
 		}
 		return nil
 	})
@@ -303,6 +293,6 @@ func TestEnsureDoesNotWaitForACycle(t *testing.T) {
 		t.Error(err)
 	}
 	if enabled, _ := vm.Tracking(); !enabled {
-		t.Error("tracking is off")
+		t.Error("CBT is disabled")
 	}
 }

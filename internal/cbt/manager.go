@@ -11,77 +11,42 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Manager applies the rules to VMs of one vCenter. Writes to one VM are made
-// one after another. All methods may be called from any goroutine.
+// Manager applies the CBT rules to VMs of one vCenter. It serialises writes to each VM. It is safe for concurrent use.
 type Manager struct {
 	vcenter *vsphere.Client
 	log     *slog.Logger
-	recent  *recent
+	cache   *statusCache
 
 	mu    sync.Mutex
 	locks map[string]chan struct{}
 }
 
-// NewManager makes a manager that works through a session.
+// NewManager returns a Manager that uses a vCenter session.
 func NewManager(vcenter *vsphere.Client, log *slog.Logger) *Manager {
-	return &Manager{vcenter: vcenter, log: log, recent: newRecent(), locks: map[string]chan struct{}{}}
+	return &Manager{vcenter: vcenter, log: log, cache: newStatusCache(), locks: map[string]chan struct{}{}}
 }
 
-// Status reads a VM by its managed object ID, now.
-func (m *Manager) Status(ctx context.Context, moid string) (*Status, error) {
-	m.recent.forget(moid)
-	vm, err := m.vcenter.VM(ctx, moid)
-	if err != nil {
-		return nil, err
-	}
-	return NewStatus(vm), nil
-}
-
-// Find reads the VM of a name, now.
-func (m *Manager) Find(ctx context.Context, name vsphere.Name) (*Status, error) {
-	vm, err := m.vcenter.Find(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	return NewStatus(vm), nil
-}
-
-// Folder reads every VM in a folder and below it, sorted by path.
-func (m *Manager) Folder(ctx context.Context, folder string) (statuses []*Status, unreadable []error, err error) {
-	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, vm := range vms {
-		statuses = append(statuses, NewStatus(vm))
-	}
-	return statuses, unreadable, nil
-}
-
-// Exclusive runs a cycle on a VM: meanwhile nobody else in this process runs
-// one, or switches its tracking off. Ensure goes on, inside and outside of it.
+// Exclusive runs a cycle on a VM. In this process, other cycles, Disable and Reset of it wait; Ensure does not.
 func (m *Manager) Exclusive(ctx context.Context, moid string, do func() error) error {
 	unlock, err := m.lock(ctx, cycleOf(moid))
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	defer m.recent.forget(moid) // what was read while it ran shows its snapshot
+	defer m.cache.invalidate(moid) // a status cached during the cycle shows its snapshot
 	return do()
 }
 
-// cycling says whether a cycle runs on a VM now, in this process.
+// cycling reports whether this process runs a cycle on the VM.
 func (m *Manager) cycling(moid string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.locks[cycleOf(moid)]) > 0
 }
 
-// cycleOf names the lock that a cycle holds; the VM's own ID names that of
-// whoever writes to it.
+// cycleOf returns the name of a VM's cycle lock. Its write lock is named after the managed object ID alone.
 func cycleOf(moid string) string { return "cycle of " + moid }
 
-// lockAll takes both locks of a VM, for what must not happen during a cycle.
 func (m *Manager) lockAll(ctx context.Context, moid string) (unlock func(), err error) {
 	cycle, err := m.lock(ctx, cycleOf(moid))
 	if err != nil {
@@ -95,8 +60,7 @@ func (m *Manager) lockAll(ctx context.Context, moid string) (unlock func(), err 
 	return func() { write(); cycle() }, nil
 }
 
-// lock makes the caller the only one in this process that has the lock of that
-// name. The error is that of a context that ended before.
+// lock takes a named lock within this process. It fails only if ctx ends first.
 func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err error) {
 	m.mu.Lock()
 	token := m.locks[name]
@@ -109,7 +73,7 @@ func (m *Manager) lock(ctx context.Context, name string) (unlock func(), err err
 	case token <- struct{}{}:
 		return func() { <-token }, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for another resource of this apply that holds the same virtual machine: %w", ctx.Err())
+		return nil, fmt.Errorf("wait for another resource in this apply that is using the same virtual machine: %w", ctx.Err())
 	}
 }
 
@@ -118,11 +82,10 @@ const (
 	lastBackOff  = 10 * time.Second
 )
 
-// patiently repeats a write while another task holds the VM: it waits for the
-// task that vCenter names, until the context ends.
-func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() error) error {
-	m.recent.forget(vm.Moid)
-	defer m.recent.forget(vm.Moid)
+// retryWhileBusy repeats a write while another task holds the VM. It waits for that task until ctx ends.
+func (m *Manager) retryWhileBusy(ctx context.Context, vm *vsphere.VM, write func() error) error {
+	m.cache.invalidate(vm.Moid)
+	defer m.cache.invalidate(vm.Moid)
 	waited, pause := map[string]bool{}, firstBackOff
 	for {
 		err := write()
@@ -131,7 +94,7 @@ func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() er
 			return err
 		}
 		if !waited[busy.Task] {
-			what, _ := m.vcenter.DescribeTask(ctx, busy.Task) // one that has ended meanwhile has no text
+			what, _ := m.vcenter.DescribeTask(ctx, busy.Task) // empty if the task has ended
 			m.log.InfoContext(ctx, "Waiting for another task on the virtual machine", "vm_path", vm.Path, "task", busy.Task, "operation", what)
 		}
 		if err := m.vcenter.WaitTask(ctx, busy.Task); err != nil {
@@ -141,7 +104,7 @@ func (m *Manager) patiently(ctx context.Context, vm *vsphere.VM, write func() er
 			waited[busy.Task], pause = true, firstBackOff
 			continue
 		}
-		// A task again that has ended: give vCenter time.
+		// vCenter still names a task that has ended: pause before the next try.
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for task %s, which holds the virtual machine: %w", busy.Task, ctx.Err())

@@ -11,8 +11,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// What stands in the way is found in what vCenter shows, property by property:
-// the rules alone would not notice one that is not read (facts 2, 17, 20).
+// The rules cannot notice a property that is not read, so vCenter itself is changed here (facts 2, 17, 20).
 func TestBlockersAsVCenterShowsThem(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -43,7 +42,7 @@ func TestBlockersAsVCenterShowsThem(t *testing.T) {
 			t.Parallel()
 			vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/" + name})
 			vm.Change(test.change)
-			status, err := manager.Status(t.Context(), vm.Moid())
+			status, err := manager.ReadUncached(t.Context(), vm.Moid())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +54,7 @@ func TestBlockersAsVCenterShowsThem(t *testing.T) {
 	}
 }
 
-// A chain of snapshots is as deep as it is, not as many as there are (fact 17).
+// The depth of the snapshot chain counts, not the number of snapshots (fact 17).
 func TestDepthAsVCenterShowsIt(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -65,7 +64,7 @@ func TestDepthAsVCenterShowsIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	status, err := manager.Status(t.Context(), vm.Moid())
+	status, err := manager.ReadUncached(t.Context(), vm.Moid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +73,6 @@ func TestDepthAsVCenterShowsIt(t *testing.T) {
 	}
 }
 
-// Which disks can be tracked, by the backing that vCenter shows (facts 8, 16).
 func TestDisksAsVCenterShowsThem(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -110,7 +108,7 @@ func TestDisksAsVCenterShowsThem(t *testing.T) {
 					}
 				}
 			})
-			status, err := manager.Status(t.Context(), vm.Moid())
+			status, err := manager.ReadUncached(t.Context(), vm.Moid())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -121,8 +119,6 @@ func TestDisksAsVCenterShowsThem(t *testing.T) {
 	}
 }
 
-// Each privilege that is missing is named, and the account is asked about by the
-// name that vCenter knows it by (fact 23).
 func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, privilege := range []string{
@@ -131,7 +127,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 		vcenter, manager := start(t)
 		vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})
 		vcenter.Revoke(privilege)
-		status, err := manager.Status(t.Context(), vm.Moid())
+		status, err := manager.ReadUncached(t.Context(), vm.Moid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,8 +141,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	}
 }
 
-// The file of a disk is the VM's own: snapshots do not move it, and what a linked
-// clone was made of is not its.
+// File is the VM's own base file, neither a snapshot's delta nor the parent of a linked clone.
 func TestFileOfALinkedClone(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
@@ -162,7 +157,7 @@ func TestFileOfALinkedClone(t *testing.T) {
 		}
 	})
 	file := func() string {
-		status, err := manager.Status(t.Context(), vm.Moid())
+		status, err := manager.ReadUncached(t.Context(), vm.Moid())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +178,7 @@ func TestFileOfALinkedClone(t *testing.T) {
 	if got := file(); got != own {
 		t.Errorf("with snapshots: file %q", got)
 	}
-	// While they are merged, or where that failed, there is no snapshot any more.
+	// During a merge, or after a failed one, deltas exist without a snapshot.
 	vm.Change(func(vm *simulator.VirtualMachine) { vm.Snapshot, vm.Runtime.ConsolidationNeeded = nil, true })
 	if got := file(); got != own {
 		t.Errorf("before they are merged: file %q", got)

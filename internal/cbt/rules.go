@@ -10,16 +10,14 @@ import (
 )
 
 const (
-	// minHardware is the oldest virtual hardware that has change tracking.
-	minHardware = 7
-	// maxDepth is the longest chain of snapshots that vSphere allows.
-	maxDepth = 32
+	minHardware = 7  // oldest virtual hardware version with CBT
+	maxDepth    = 32 // longest snapshot chain in vSphere
 )
 
-// oldHardware is false where the version could not be read: vCenter decides.
+// oldHardware is false if the version could not be read (0): vCenter decides.
 func oldHardware(version int) bool { return version > 0 && version < minHardware }
 
-// untrackable says why a kind of disk cannot be tracked, "" where it can.
+// untrackable returns why this kind of disk cannot be tracked, or "" if it can.
 func untrackable(disk vsphere.Disk) string {
 	switch {
 	case disk.PhysicalMode:
@@ -42,10 +40,10 @@ func untrackable(disk vsphere.Disk) string {
 	return "this kind of disk backing cannot be tracked"
 }
 
-// Blockers are the reasons why tracking cannot be made to work on the VM now,
-// each with its cure, all at once; none where it works already.
+// Blockers returns every reason why CBT cannot be made to work on the VM, each with its fix. If CBT works already,
+// only the removal of a leftover snapshot can be blocked.
 func (s *Status) Blockers(allowExistingSnapshots bool) []string {
-	if s.Initialized() {
+	if s.Tracked() {
 		return s.removalBlockers()
 	}
 	existing := "remove the snapshots, or set allow_existing_snapshots of its vma_cbt if you know that they are harmless"
@@ -55,14 +53,11 @@ func (s *Status) Blockers(allowExistingSnapshots bool) []string {
 	return slices.Concat(s.machineBlockers(s.steps()), s.snapshotBlockers(existing), s.diskBlockers())
 }
 
-// removalBlockers are the reasons why a temporary snapshot that an earlier run
-// left cannot be removed, where that is all that there is to do.
 func (s *Status) removalBlockers() []string {
 	return append(s.lockedBlockers(s.steps()), s.disabledBlockers(s.steps())...)
 }
 
-// resetBlockers are the reasons why tracking cannot be reset now. Nothing allows
-// snapshots of others there.
+// resetBlockers never allows other tools' snapshots.
 func (s *Status) resetBlockers() []string {
 	return slices.Concat(s.machineBlockers(s.resetSteps()), s.snapshotBlockers("remove the snapshots first"), s.diskBlockers())
 }
@@ -78,18 +73,18 @@ func (s *Status) machineBlockers(steps []step) []string {
 		add("its virtual hardware is version %d, and change tracking needs %d or newer: "+
 			"upgrade the hardware (\"Upgrade VM Compatibility\") while it is powered off", vm.HardwareVersion, minHardware)
 	} else if !vm.ChangeTrackingSupported {
-		add("its host says that it does not support change tracking (capability.changeTrackingSupported is false): " +
+		add("its host does not support change tracking (capability.changeTrackingSupported is false): " +
 			"move it to a host or to virtual hardware that does")
 	}
 	if vm.FaultTolerant {
-		add("it is protected by Fault Tolerance, which allows no snapshot: turn Fault Tolerance off for the migration")
+		add("it is protected by Fault Tolerance, which does not allow snapshots: turn Fault Tolerance off for the migration")
 	}
 	blockers = append(blockers, s.lockedBlockers(steps)...)
 	if vm.SnapshotsUnsupported {
-		add("its host says that it supports no snapshots (capability.snapshotOperationsSupported is false)")
+		add("its host does not support snapshots (capability.snapshotOperationsSupported is false)")
 	}
 	for _, controller := range vm.SharedBus {
-		add("%s shares its SCSI bus with other virtual machines, which allows no snapshot: set its bus sharing to none", controller)
+		add("%s shares its SCSI bus with other virtual machines, which does not allow snapshots: set its bus sharing to none", controller)
 	}
 	return append(blockers, s.disabledBlockers(steps)...)
 }
@@ -98,11 +93,10 @@ func (s *Status) lockedBlockers(steps []step) []string {
 	if !s.VM.SnapshotLocked || !takesSnapshot(steps) {
 		return nil
 	}
-	return []string{"its snapshots are locked (config.flags.snapshotLocked): let the product that locked them release the virtual machine"}
+	return []string{"its snapshots are locked (config.flags.snapshotLocked): release the virtual machine in the product that locked them"}
 }
 
-// disabledBlockers are those of the steps whose operations somebody disabled. Who
-// it was vCenter tells only in the fault that a call would meet.
+// disabledBlockers returns the disabled methods that the steps need. Only a fault names who disabled them.
 func (s *Status) disabledBlockers(steps []step) []string {
 	var blockers []string
 	for _, method := range s.VM.DisabledMethods {
@@ -114,9 +108,8 @@ func (s *Status) disabledBlockers(steps []step) []string {
 	return blockers
 }
 
-// snapshotBlockers are the snapshots that others left on the VM. VMware does
-// not support switching tracking on over them, and increments can then be
-// silently wrong. Without a cure they are allowed.
+// snapshotBlockers reports other tools' snapshots: VMware does not support enabling CBT while they exist, and increments
+// can then be silently wrong. An empty cure allows them.
 func (s *Status) snapshotBlockers(cure string) []string {
 	var blockers, existing []string
 	deepest := 0
@@ -128,11 +121,11 @@ func (s *Status) snapshotBlockers(cure string) []string {
 		existing = append(existing, fmt.Sprintf("%q of %s", snapshot.Name, snapshot.Created.UTC().Format(time.RFC3339)))
 	}
 	if len(existing) > 0 && cure != "" {
-		blockers = append(blockers, fmt.Sprintf("it has %s, and tracking that starts over a snapshot can miss changes: %s",
+		blockers = append(blockers, fmt.Sprintf("it has %s, and CBT that is enabled while snapshots exist can miss changes: %s",
 			counted(existing, "snapshot"), cure))
 	}
 	if deepest >= maxDepth {
-		blockers = append(blockers, fmt.Sprintf("its chain of snapshots is %d deep, the most that vSphere allows: remove some", deepest))
+		blockers = append(blockers, fmt.Sprintf("its snapshot chain is %d deep, the vSphere maximum: remove some snapshots", deepest))
 	}
 	return blockers
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// sound is a VM that nothing stands in the way of, with tracking off.
+// sound returns a VM without blockers and with CBT disabled.
 func sound() *vsphere.VM {
 	return &vsphere.VM{
 		Path: "/DC0/vm/web01", PowerState: "poweredOn", HardwareVersion: 19, ChangeTrackingSupported: true,
@@ -30,7 +30,7 @@ func TestBlockers(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		change func(vm *vsphere.VM)
-		want   []string // a part of each
+		want   []string // a substring of each blocker
 	}{
 		"nothing":                 {func(*vsphere.VM) {}, nil},
 		"hardware 7 is enough":    {func(vm *vsphere.VM) { vm.HardwareVersion = 7 }, nil},
@@ -72,7 +72,7 @@ func TestBlockers(t *testing.T) {
 			}
 			for i, want := range test.want {
 				if !strings.Contains(got[i], want) {
-					t.Errorf("%q has no %q", got[i], want)
+					t.Errorf("%q does not contain %q", got[i], want)
 				}
 			}
 		})
@@ -80,7 +80,7 @@ func TestBlockers(t *testing.T) {
 	vm := sound()
 	vm.Snapshots = chain(2)
 	if got := cbt.NewStatus(vm).Blockers(true); len(got) != 0 {
-		t.Errorf("snapshots that are allowed: %q", got)
+		t.Errorf("allowed snapshots are reported: %q", got)
 	}
 }
 
@@ -128,7 +128,7 @@ func TestChangeIDs(t *testing.T) {
 	}
 	for _, bad := range []string{"", "*", "81", "/81", "a/", "a/b", "a/-1"} {
 		if parsed, err := cbt.ParseChangeID(bad); err == nil {
-			t.Errorf("%q was read as %+v", bad, parsed)
+			t.Errorf("%q was parsed as %+v", bad, parsed)
 		}
 	}
 	for _, test := range []struct {
@@ -150,8 +150,7 @@ func TestChangeIDs(t *testing.T) {
 	}
 }
 
-// A leftover of ours is none of others' snapshots, and shows that there is
-// something to do.
+// A leftover of ours does not block, but must be removed before CBT counts as working.
 func TestOurLeftover(t *testing.T) {
 	t.Parallel()
 	vm := sound()
@@ -160,11 +159,11 @@ func TestOurLeftover(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	vm.ChangeTracking, vm.Disks[0].ChangeID = true, "A/1"
-	if cbt.NewStatus(vm).Works() {
-		t.Error("a VM with a leftover of ours has nothing to do")
+	if cbt.NewStatus(vm).Initialized() {
+		t.Error("Initialized() is true although our leftover exists")
 	}
 	vm.Snapshots = slices.Clone(chain(1))
-	if !cbt.NewStatus(vm).Works() {
-		t.Error("a snapshot of others is something to do")
+	if !cbt.NewStatus(vm).Initialized() {
+		t.Error("Initialized() is false because of another tool's snapshot")
 	}
 }

@@ -13,12 +13,10 @@ import (
 )
 
 const (
-	// snapshotPrefix and snapshotMark tell our temporary snapshots from those
-	// of others: names are not unique, so both must be there.
+	// A snapshot is ours only if both its name and its description match: names are not unique.
 	snapshotPrefix = "vma-cbt-init-"
 	snapshotMark   = "[terraform-provider-vma:cbt-init]"
-	// cleanUpTimeout bounds the removal of a temporary snapshot after a failure,
-	// whose own context may have ended.
+	// cleanUpTimeout bounds the cleanup after a failure, when the caller's context may have ended.
 	cleanUpTimeout = 2 * time.Minute
 )
 
@@ -26,12 +24,10 @@ func isOurs(s vsphere.Snapshot) bool {
 	return strings.HasPrefix(s.Name, snapshotPrefix) && strings.Contains(s.Description, snapshotMark)
 }
 
-// LeftSnapshotError says that a temporary snapshot may be on a VM: it could not be
-// removed, or it is not known whether vCenter makes it yet. The next run removes
-// it.
+// LeftSnapshotError reports that a temporary snapshot may be on a VM: its removal failed, or vCenter may still create
+// it. The next run removes it.
 type LeftSnapshotError struct {
-	// Name is the snapshot's name, VM the inventory path of its VM.
-	Name, VM string
+	Name, VM string // VM is the inventory path
 	Err      error
 }
 
@@ -42,14 +38,13 @@ func (e *LeftSnapshotError) Error() string {
 
 func (e *LeftSnapshotError) Unwrap() error { return e.Err }
 
-// stun makes a temporary snapshot and removes it, which makes tracking that was
-// configured begin. Whatever happens once the snapshot was asked for, it is
-// removed, with a context of its own, or the error is a LeftSnapshotError.
-func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
+// stun creates and removes a temporary snapshot, so that a pending flag takes effect. After a failure it cleans up in
+// its own context; if the snapshot may still exist, the error is a LeftSnapshotError.
+func (m *Manager) cycleSnapshot(ctx context.Context, vm *vsphere.VM) error {
 	name := snapshotPrefix + strings.ToLower(rand.Text()[:10])
-	description := "Temporary snapshot that makes changed block tracking begin; safe to remove. " + snapshotMark
+	description := "Temporary snapshot that starts changed block tracking; safe to remove. " + snapshotMark
 	var created string
-	err := m.patiently(ctx, vm, func() error {
+	err := m.retryWhileBusy(ctx, vm, func() error {
 		var err error
 		created, err = m.vcenter.CreateSnapshot(ctx, vm, name, description)
 		return err
@@ -61,10 +56,10 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 	}
 	var pending *vsphere.PendingSnapshotError
 	if created == "" && !errors.As(err, &pending) {
-		return err // nothing was asked for
+		return err // no snapshot was requested
 	}
 	if pending != nil && pending.Task == "" && refusedBefore(err) {
-		return err // vCenter refused before it began
+		return err // vCenter refused the request
 	}
 	own, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTimeout)
 	defer cancel()
@@ -76,16 +71,14 @@ func (m *Manager) stun(ctx context.Context, vm *vsphere.VM) error {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
 	}
 	if (created != "" || removed > 0) && ctx.Err() == nil {
-		return nil // it was made, whatever became of the answer, and is gone
+		return nil // created and removed, only an answer was lost
 	}
 	return err
 }
 
-// errUnanswered says that it is not known whether vCenter will make a snapshot.
-var errUnanswered = errors.New("vCenter gave no answer when it was asked to make the snapshot, which is not there now and may yet appear")
+var errUnanswered = errors.New("vCenter did not answer the request to create the snapshot; it does not exist now but may yet appear")
 
-// refusedBefore says that no task began: vCenter answered the request with a fault
-// of its own, or there was no session to send it in.
+// refusedBefore reports whether no task started: vCenter answered with a fault, or there was no session.
 func refusedBefore(err error) bool {
 	var (
 		fault    *vsphere.FaultError
@@ -98,19 +91,18 @@ func refusedBefore(err error) bool {
 		errors.As(err, &disabled) || errors.As(err, &connect) || errors.Is(err, vsphere.ErrNotFound)
 }
 
-// RemoveSnapshot removes one snapshot by its managed object ID, never its
-// children, and waits for tasks that hold the VM. One that is gone is no error.
+// RemoveSnapshot removes a snapshot by its managed object ID, but not its children. It waits for tasks that hold the
+// VM. A missing snapshot is not an error.
 func (m *Manager) RemoveSnapshot(ctx context.Context, vm *vsphere.VM, snapshot string) error {
-	return m.patiently(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, vm, snapshot) })
+	return m.retryWhileBusy(ctx, vm, func() error { return m.vcenter.RemoveSnapshot(ctx, vm, snapshot) })
 }
 
-// RemoveSnapshots removes the snapshots of a VM that match, after waiting for
-// tasks that may still be making one, and says how many. A VM that is gone is no
-// error.
+// RemoveSnapshots removes the matching snapshots of a VM and returns their number. It first waits for tasks that may
+// still create one. A missing VM is not an error.
 func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match func(vsphere.Snapshot) bool) (removed int, err error) {
-	now, err := m.vcenter.Settled(ctx, vm.Moid)
+	now, err := m.vcenter.WaitForSnapshotTasks(ctx, vm.Moid)
 	if errors.Is(err, vsphere.ErrNotFound) {
-		return 0, nil // with the VM went its snapshots
+		return 0, nil // its snapshots are gone too
 	}
 	if err != nil {
 		return 0, err
@@ -127,8 +119,7 @@ func (m *Manager) RemoveSnapshots(ctx context.Context, vm *vsphere.VM, match fun
 	return removed, nil
 }
 
-// removeLeftovers removes what an earlier run of ours left on the VM, and gives
-// the status without it.
+// removeLeftovers removes snapshots left by an earlier run and returns the status without them.
 func (m *Manager) removeLeftovers(ctx context.Context, status *Status) (*Status, error) {
 	if !status.leftover() {
 		return status, nil
@@ -138,7 +129,7 @@ func (m *Manager) removeLeftovers(ctx context.Context, status *Status) (*Status,
 		if !isOurs(s) {
 			continue
 		}
-		m.log.InfoContext(ctx, "Removing a temporary snapshot of an earlier run", "vm_path", vm.Path, "snapshot", s.Name)
+		m.log.InfoContext(ctx, "Removing a temporary snapshot left by an earlier run", "vm_path", vm.Path, "snapshot", s.Name)
 		if err := m.RemoveSnapshot(ctx, &vm, s.Moid); err != nil {
 			return nil, &LeftSnapshotError{Name: s.Name, VM: vm.Path, Err: err}
 		}

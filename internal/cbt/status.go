@@ -6,24 +6,21 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Status is what is true of tracking on one VM at one moment.
+// Status is the CBT state of one VM at one moment.
 type Status struct {
 	VM    *vsphere.VM
 	Disks []DiskStatus
 }
 
-// DiskStatus is what is true of tracking on one disk.
+// DiskStatus is the CBT state of one disk.
 type DiskStatus struct {
 	vsphere.Disk
-	// Trackable says whether this kind of disk can be tracked at all.
-	Trackable bool
-	// Tracked says that it is: the VM's flag is on and the disk has a change ID.
-	Tracked bool
-	// Reason says why it is not tracked, "" where it is.
-	Reason string
+	Trackable bool   // true if this kind of disk can be tracked
+	Tracked   bool   // true if CBT is enabled and the disk has a change ID
+	Reason    string // why the disk is not tracked, or ""
 }
 
-// NewStatus judges a VM by the rules. It is pure.
+// NewStatus applies the CBT rules to a VM. It is pure.
 func NewStatus(vm *vsphere.VM) *Status {
 	s := &Status{VM: vm}
 	for _, disk := range vm.Disks {
@@ -32,9 +29,9 @@ func NewStatus(vm *vsphere.VM) *Status {
 		switch {
 		case !d.Trackable:
 		case !vm.ChangeTracking:
-			d.Reason = "change tracking is off on the virtual machine"
+			d.Reason = "CBT is disabled on the virtual machine"
 		case disk.ChangeID == "":
-			d.Reason = "no change ID: tracking was not initialised by a snapshot"
+			d.Reason = "no change ID: CBT was not initialised by a snapshot"
 		default:
 			d.Tracked = true
 		}
@@ -43,25 +40,23 @@ func NewStatus(vm *vsphere.VM) *Status {
 	return s
 }
 
-// Enabled is the VM's flag: configured, which is not yet working.
+// Enabled reports whether the flag is set. CBT may still need a stun to work.
 func (s *Status) Enabled() bool { return s.VM.ChangeTracking }
 
-// Initialized says that the VM has disks that can be tracked and that each of
-// them is, which implies that tracking is on.
-func (s *Status) Initialized() bool {
+// Tracked reports whether CBT works: the VM has trackable disks, and all of them are tracked.
+func (s *Status) Tracked() bool {
 	return len(s.trackable()) > 0 && len(s.Uninitialized()) == 0
 }
 
-// Works says that there is nothing to do: tracking is on and initialised, and
-// no temporary snapshot of an earlier run is left.
-func (s *Status) Works() bool {
-	return s.Initialized() && !s.leftover()
+// Initialized reports whether initialisation is complete: all trackable disks are tracked, and the temporary snapshot
+// that it takes is removed.
+func (s *Status) Initialized() bool {
+	return s.Tracked() && !s.leftover()
 }
 
-// leftover says that a temporary snapshot of an earlier run is on the VM.
 func (s *Status) leftover() bool { return slices.ContainsFunc(s.VM.Snapshots, isOurs) }
 
-// Uninitialized are the disks that can be tracked and are not.
+// Uninitialized returns the trackable disks that are not tracked.
 func (s *Status) Uninitialized() []DiskStatus {
 	return slices.DeleteFunc(s.trackable(), func(d DiskStatus) bool { return d.Tracked })
 }
@@ -70,7 +65,7 @@ func (s *Status) trackable() []DiskStatus {
 	return slices.DeleteFunc(slices.Clone(s.Disks), func(d DiskStatus) bool { return !d.Trackable })
 }
 
-// Disk finds a disk by its device key, nil where the VM has none of that key.
+// Disk returns the disk with a device key, or nil.
 func (s *Status) Disk(key int32) *DiskStatus {
 	i := slices.IndexFunc(s.Disks, func(d DiskStatus) bool { return d.Key == key })
 	if i < 0 {
@@ -79,7 +74,7 @@ func (s *Status) Disk(key int32) *DiskStatus {
 	return &s.Disks[i]
 }
 
-// ChangeIDs are the change IDs that the disks have now, by device key.
+// ChangeIDs returns the current change IDs by device key.
 func (s *Status) ChangeIDs() map[int32]string {
 	ids := map[int32]string{}
 	for _, d := range s.Disks {
@@ -90,8 +85,7 @@ func (s *Status) ChangeIDs() map[int32]string {
 	return ids
 }
 
-// Supported says whether the VM's hardware can be tracked at all: virtual
-// hardware 7 or newer, on a host that offers it.
+// Supported reports whether the VM supports CBT: virtual hardware 7 or newer, on a host that supports it.
 func (s *Status) Supported() bool {
 	return s.VM.ChangeTrackingSupported && !oldHardware(s.VM.HardwareVersion)
 }

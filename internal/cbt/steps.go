@@ -2,8 +2,7 @@ package cbt
 
 import "slices"
 
-// step is a write to a VM: the operation of the API, and the privilege that the
-// account needs for it.
+// step is a write to a VM: the API method and the privilege that it needs.
 type step struct{ method, privilege string }
 
 var (
@@ -12,14 +11,13 @@ var (
 	removeSnapshot = step{"RemoveSnapshot_Task", "VirtualMachine.State.RemoveSnapshot"}
 )
 
-// steps are those that making tracking work takes, none where it works. One that
-// is powered off takes a snapshot too where the flag alone did not do it.
+// steps returns the writes that make CBT work. A powered-off VM needs a snapshot only if the flag is set already.
 func (s *Status) steps() []step {
 	var steps []step
 	if !s.Enabled() {
 		steps = append(steps, reconfigure)
 	}
-	if !s.Initialized() && (s.Enabled() || s.needsStun()) {
+	if !s.Tracked() && (s.Enabled() || s.needsStun()) {
 		return append(steps, createSnapshot, removeSnapshot)
 	}
 	if s.leftover() {
@@ -28,7 +26,6 @@ func (s *Status) steps() []step {
 	return steps
 }
 
-// resetSteps are those of a reset.
 func (s *Status) resetSteps() []step {
 	switch {
 	case s.needsStun():
@@ -47,7 +44,7 @@ func privileges(steps []step) []string {
 	return needed
 }
 
-// takesSnapshot says that one is made or removed.
+// takesSnapshot reports whether a step creates or removes a snapshot.
 func takesSnapshot(steps []step) bool {
 	return slices.Contains(steps, createSnapshot) || slices.Contains(steps, removeSnapshot)
 }

@@ -23,11 +23,11 @@ import (
 //go:embed main.tf
 var configuration []byte
 
-// cli runs a real Terraform, or OpenTofu, on the provider that was just built.
+// cli runs a real Terraform or OpenTofu with this provider.
 type cli struct {
 	program, dir string
-	env          []string // beside that of this process
-	pause        string   // a file: while it is there, copies do not end
+	env          []string // in addition to that of this process
+	pause        string   // copies do not end while this file exists
 }
 
 func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
@@ -75,23 +75,23 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 	return c, nil
 }
 
-// find takes terraform or tofu from PATH, else fetches Terraform.
+// find returns terraform or tofu from PATH, or downloads Terraform.
 func find(ctx context.Context, dir string) (string, error) {
 	for _, name := range []string{"terraform", "tofu"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
 	}
-	fmt.Println("Fetching Terraform …")
+	fmt.Println("Downloading Terraform …")
 	install := &releases.LatestVersion{Product: product.Terraform, InstallDir: dir}
 	path, err := install.Install(ctx)
 	if err != nil {
-		return "", fmt.Errorf("there is no terraform and no tofu in PATH, and Terraform cannot be fetched: %w", err)
+		return "", fmt.Errorf("neither terraform nor tofu is in PATH, and Terraform cannot be downloaded: %w", err)
 	}
 	return path, nil
 }
 
-// run shows a command and its output, and fails unless it exits with want.
+// run prints a command and its output, and fails unless it exits with want.
 func (c *cli) run(ctx context.Context, want int, args ...string) error {
 	fmt.Printf("\n$ %s %s\n", filepath.Base(c.program), strings.Join(args, " "))
 	err := c.quietly(ctx, os.Stdout, args...)
@@ -116,7 +116,7 @@ func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) err
 	return command.Run()
 }
 
-// last is what the state says of the last cycle.
+// last is the last cycle in state.
 type last struct {
 	Kind         string `json:"kind"`
 	ChangedBytes int64  `json:"changed_bytes"`
@@ -135,7 +135,7 @@ func (c *cli) lastCycle(ctx context.Context) (*last, error) {
 	}
 	raw, ok := values["last_cycle"]
 	if !ok {
-		return nil, nil // no cycle yet is no error
+		return nil, nil // no cycle has run yet
 	}
 	var l *last
 	return l, json.Unmarshal(raw.Value, &l)

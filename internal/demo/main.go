@@ -1,7 +1,6 @@
-// Command demo shows the provider at work on one machine, without a vCenter:
-// it builds the provider (or installs it from a release), starts the embedded
-// vCenter and NBD exports, and runs real terraform commands; or it leaves the
-// stage to whoever wants to run some. It leaves nothing behind.
+// Command demo shows the provider at work without a vCenter. It builds the provider (or installs it from a
+// release), starts the embedded vCenter and NBD exports, and runs real terraform commands. With -playground it
+// runs none and waits for yours. It removes everything at its end.
 package main
 
 import (
@@ -26,9 +25,9 @@ func main() {
 		os.Exit(migratekittest.Main())
 	}
 	release := flag.String("mirror", "", "install the provider with terraform init, from the release in this `directory`")
-	yours := flag.Bool("playground", false, "run nothing, and wait for what you do")
+	yours := flag.Bool("playground", false, "run no commands, and wait for yours")
 	flag.Parse()
-	log.SetOutput(io.Discard) // the simulator's own chatter
+	log.SetOutput(io.Discard) // silence the simulator
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *release, *yours); err != nil {
@@ -37,7 +36,7 @@ func main() {
 	}
 }
 
-// stage is what the demo plays on.
+// stage is the environment of the demo.
 type stage struct {
 	vcenter *vspheretest.VCenter
 	web     *vspheretest.Machine
@@ -46,7 +45,7 @@ type stage struct {
 	acts    []act
 }
 
-// act is one line of the closing table.
+// act is one row of the summary.
 type act struct {
 	what, result string
 	took         time.Duration
@@ -88,7 +87,7 @@ func run(ctx context.Context, release string, yours bool) (err error) {
 	return nil
 }
 
-// furnish makes three VMs of different kinds, and a place to copy one to.
+// furnish creates three VMs of different kinds, and NBD exports for the disks of one.
 func (s *stage) furnish() (err error) {
 	s.web, err = s.vcenter.AddVM(vspheretest.Spec{
 		Path: "/DC0/vm/prod/web01", Disks: []vspheretest.Disk{{Size: 20 * gib}, {Size: 40 * gib}},

@@ -5,7 +5,7 @@ terraform {
 }
 
 variable "cycle" {
-  description = "Number of the cycle to run; 0 for none yet."
+  description = "Number of the cycle to run; 0 runs none."
   type        = number
 }
 
@@ -17,14 +17,14 @@ variable "exports" {
 # Address, user, password and fingerprint come from VSPHERE_* in the environment.
 provider "vma" {}
 
-# Change tracking on three virtual machines: web01 runs and has two disks, db01
-# is powered off, legacy01 has a disk that cannot be tracked.
+# Enables CBT on three VMs: web01 runs and has two disks, db01 is powered off,
+# legacy01 has a disk that cannot be tracked.
 resource "vma_cbt" "all" {
   for_each = toset(["web01", "db01", "legacy01"])
   vm_path  = "/DC0/vm/prod/${each.key}"
 }
 
-# web01 copied to NBD exports, once for each value of the cycle.
+# Copies web01 to NBD exports, once for each value of cycle.
 resource "vma_replication" "web01" {
   count   = var.cycle > 0 ? 1 : 0
   vm_path = vma_cbt.all["web01"].vm_path

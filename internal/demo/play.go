@@ -8,7 +8,6 @@ import (
 	"time"
 )
 
-// play runs the acts one after another.
 func (s *stage) play(ctx context.Context) error {
 	apply := func(cycle string) func(context.Context) (string, error) {
 		return func(ctx context.Context) (string, error) {
@@ -22,27 +21,27 @@ func (s *stage) play(ctx context.Context) error {
 		title string
 		run   func(context.Context) (string, error)
 	}{
-		{"Switch change tracking on for three virtual machines", apply("0")},
-		{"Show what is", func(ctx context.Context) (string, error) {
+		{"Enable CBT on three VMs", apply("0")},
+		{"Show the CBT status of each VM", func(ctx context.Context) (string, error) {
 			err := s.cli.run(ctx, 0, "output", "-raw", "status")
 			return "status table", err
 		}},
-		{"Run the first cycle of web01: it is full", apply("1")},
-		{"Somebody switches tracking of web01 off in vCenter, behind Terraform's back", func(context.Context) (string, error) {
+		{"Run the first cycle of web01: a full copy", apply("1")},
+		{"Somebody disables CBT on web01 in vCenter, outside Terraform", func(context.Context) (string, error) {
 			s.web.SetTracking(false)
 			return "done in vCenter", nil
 		}},
-		{"A plan shows the drift (exit status 2), as a CI job would see it", func(ctx context.Context) (string, error) {
+		{"A plan shows the drift (exit status 2), as in a CI job", func(ctx context.Context) (string, error) {
 			err := s.cli.run(ctx, 2, "plan", "-no-color", "-detailed-exitcode", "-var", "cycle=1")
 			return "drift found", err
 		}},
-		{"The apply repairs it; what was copied before is worthless, so this copy is full", apply("1")},
-		{"The guest writes 5 MiB; the next cycle copies these and no more", func(ctx context.Context) (string, error) {
+		{"The apply repairs it; the old change IDs are no longer valid, so this copy is full", apply("1")},
+		{"The guest writes 5 MiB; the next cycle copies only these", func(ctx context.Context) (string, error) {
 			s.web.Write(firstKey, 1<<30, 4<<20)
 			s.web.Write(firstKey+1, 39<<30, 1<<20)
 			return apply("2")(ctx)
 		}},
-		{"Destroy: the provider lets go, and touches neither side", func(ctx context.Context) (string, error) {
+		{"Destroy: removes the resources from state, and changes neither source nor target", func(ctx context.Context) (string, error) {
 			err := s.cli.run(ctx, 0, "destroy", "-auto-approve", "-no-color", "-var", "cycle=2")
 			return fmt.Sprintf("%d sessions left on vCenter, snapshots left on web01: %d", s.vcenter.Sessions(), len(s.web.Snapshots())), err
 		}},
@@ -59,7 +58,7 @@ func (s *stage) play(ctx context.Context) error {
 	return nil
 }
 
-// outcome says what the last apply left, read from Terraform's own output.
+// outcome summarises the result of the last apply, from Terraform's own output.
 func (s *stage) outcome(ctx context.Context) (string, error) {
 	last, err := s.cli.lastCycle(ctx)
 	if err != nil {
@@ -67,9 +66,9 @@ func (s *stage) outcome(ctx context.Context) (string, error) {
 	}
 	enabled, _ := s.web.Tracking()
 	if last == nil {
-		return fmt.Sprintf("tracking of web01 is on: %t", enabled), nil
+		return fmt.Sprintf("CBT enabled on web01: %t", enabled), nil
 	}
-	return fmt.Sprintf("tracking of web01 is on: %t; last cycle %s, %d MiB to copy", enabled, last.Kind, last.ChangedBytes>>20), nil
+	return fmt.Sprintf("CBT enabled on web01: %t; last cycle %s, %d MiB to copy", enabled, last.Kind, last.ChangedBytes>>20), nil
 }
 
 func (s *stage) summary() {

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// playground says how to get onto the stage, and does in vCenter what is asked
-// for, until the end of the input or an interrupt.
+// playground prints instructions and runs commands from standard input, until its end, quit or an interrupt.
 func (s *stage) playground(ctx context.Context) error {
 	var env strings.Builder
 	for _, pair := range s.cli.env {
@@ -28,17 +27,17 @@ In another terminal:
     . ./env
     %s apply -var cycle=1
 
-main.tf is yours to change. The machines are /DC0/vm/prod/web01, db01 and legacy01.
-What somebody else may do in vCenter, type it here:
+You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01.
+Type a command here to act as another user of vCenter:
 
-    off      switch change tracking of web01 off
-    reset    switch it off and on, so that the next copy is full
-    write    let the guest of web01 write 4 MiB
-    slow     let copies wait until you type fast: time for a Ctrl-C
-    fast     let them go on
-    snapshot make a snapshot of web01, as a backup product does
-    clean    remove its snapshots
-    quit     end, and remove all of it
+    off      disable CBT on web01
+    reset    disable and enable CBT on web01, so that the next copy is full
+    write    write 4 MiB in the guest of web01
+    slow     hold copies until you type fast, to try a Ctrl-C
+    fast     let copies continue
+    snapshot create a snapshot of web01, as a backup product does
+    clean    remove the snapshots of web01
+    quit     stop and remove everything
 
 `, s.cli.dir, filepath.Base(s.cli.program))
 	lines := make(chan string)
@@ -51,7 +50,7 @@ What somebody else may do in vCenter, type it here:
 	for {
 		select {
 		case <-ctx.Done():
-			fmt.Println("\nall of it is removed")
+			fmt.Println("\nRemoving everything")
 			return nil
 		case line, open := <-lines:
 			if !open || line == "quit" {
@@ -64,7 +63,7 @@ What somebody else may do in vCenter, type it here:
 	}
 }
 
-// meddle is what somebody else does in vCenter.
+// meddle changes something in vCenter, as another user or tool would.
 func (s *stage) meddle(what string) error {
 	var err error
 	switch what {
@@ -85,11 +84,11 @@ func (s *stage) meddle(what string) error {
 	case "clean":
 		err = s.web.RemoveSnapshots()
 	default:
-		return errors.New("off, reset, write, slow, fast, snapshot, clean or quit")
+		return errors.New("unknown command: type off, reset, write, slow, fast, snapshot, clean or quit")
 	}
 	if err == nil {
 		enabled, ids := s.web.Tracking()
-		fmt.Printf("web01 now: tracking %s, change IDs %d, snapshots %d\n", map[bool]string{true: "on", false: "off"}[enabled], len(ids), len(s.web.Snapshots()))
+		fmt.Printf("web01 now: CBT %s, change IDs %d, snapshots %d\n", map[bool]string{true: "enabled", false: "disabled"}[enabled], len(ids), len(s.web.Snapshots()))
 	}
 	return err
 }

@@ -11,7 +11,7 @@ import (
 	"regexp"
 )
 
-// build builds the provider into bin, where the CLI is told to take it from.
+// build builds the provider into bin and makes the CLI load it from there.
 func (c *cli) build(ctx context.Context, bin, config string) error {
 	fmt.Println("Building the provider …")
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".")
@@ -23,8 +23,7 @@ func (c *cli) build(ctx context.Context, bin, config string) error {
 	return os.WriteFile(config, []byte(overrides), 0o600)
 }
 
-// install makes a filesystem mirror of the archives of a release, and has the CLI
-// install the provider from it, as it would from a registry.
+// install creates a filesystem mirror of a release and runs terraform init with it, as with a registry.
 func (c *cli) install(ctx context.Context, release, mirror, config string) error {
 	if err := os.WriteFile(config, nil, 0o600); err != nil {
 		return err
@@ -61,8 +60,7 @@ func (c *cli) install(ctx context.Context, release, mirror, config string) error
 
 var required = regexp.MustCompile(`provider\[(.*/vma-project/vma)\]`)
 
-// address is where the CLI expects the provider to come from: Terraform and
-// OpenTofu have a registry each.
+// address returns the provider address that the CLI expects: Terraform and OpenTofu use different registries.
 func (c *cli) address(ctx context.Context) (string, error) {
 	var output bytes.Buffer
 	if err := c.quietly(ctx, &output, "providers"); err != nil {
@@ -70,7 +68,7 @@ func (c *cli) address(ctx context.Context) (string, error) {
 	}
 	found := required.FindSubmatch(output.Bytes())
 	if found == nil {
-		return "", errors.New("the configuration requires no vma-project/vma")
+		return "", errors.New("the configuration does not require vma-project/vma")
 	}
 	return string(found[1]), nil
 }

@@ -1,12 +1,13 @@
 package migratekit_test
 
 import (
+	"encoding/json"
 	"maps"
-	"os"
-	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
@@ -44,7 +45,7 @@ func TestNewOpenStackJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			job := migratekit.NewOpenStackJob(common, test.target)
-			if got := strings.Join(job.Args, " "); got != test.want {
+			if got := strings.Join(job.Arguments(), " "); got != test.want {
 				t.Errorf("got  %s\nwant %s", got, test.want)
 			}
 		})
@@ -70,18 +71,19 @@ func TestNewNBDJob(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			job := migratekit.NewNBDJob(common, migratekit.NBD{
-				Exports: test.exports, SingleDisk: test.single, JobID: "job-1", Store: "http://127.0.0.1:1/t", Port: "10808",
+				Exports: test.exports, SingleDisk: test.single, JobID: "job-1", Port: "10808",
 			})
 			want := "migrate " + sourceArgs + " " + test.want + " --job-id job-1"
-			if got := strings.Join(job.Args, " "); got != want {
+			if got := strings.Join(job.Arguments(), " "); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
 			env := map[string]string{
 				"CLOUDSTACK_API_URL": "http://127.0.0.1:1/t", "MIGRATEKIT_JOB_ID": "job-1", "NBD_LOCAL_PORT": "10808",
 				"CLOUDSTACK_API_KEY": "unused", "CLOUDSTACK_SECRET_KEY": "unused",
 			}
-			if !maps.Equal(job.Env, env) {
-				t.Errorf("environment %v", job.Env)
+			maps.Copy(job.Environment, migratekit.StoreEnvironment("http://127.0.0.1:1/t"))
+			if !maps.Equal(job.Environment, env) {
+				t.Errorf("environment %v", job.Environment)
 			}
 		})
 	}
@@ -91,18 +93,18 @@ func TestNewNBDJob(t *testing.T) {
 func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 	t.Parallel()
 	c := common
-	c.Env = map[string]string{"CLOUDSTACK_API_KEY": "mine", "CLOUDSTACK_API_URL": "http://elsewhere", "EXTRA": "1"}
+	c.Environment = map[string]string{"CLOUDSTACK_API_KEY": "mine", "CLOUDSTACK_API_URL": "http://elsewhere", "EXTRA": "1"}
 	c.ExtraArgs = []string{"--quiesce-snapshot=false"}
 	job := migratekit.NewNBDJob(c, migratekit.NBD{
-		Exports: map[int32]migratekit.Export{2000: {URI: "nbd://h/x", Name: "x"}}, Store: "http://127.0.0.1:1/t",
+		Exports: map[int32]migratekit.Export{2000: {URI: "nbd://h/x", Name: "x"}},
 	})
-	if job.Env["CLOUDSTACK_API_KEY"] != "mine" || job.Env["CLOUDSTACK_API_URL"] != "http://127.0.0.1:1/t" || job.Env["EXTRA"] != "1" {
-		t.Errorf("environment %v", job.Env)
+	if job.Environment["CLOUDSTACK_API_KEY"] != "mine" || job.Environment["EXTRA"] != "1" {
+		t.Errorf("environment %v", job.Environment)
 	}
-	if job.Args[len(job.Args)-1] != "--quiesce-snapshot=false" {
+	if job.Args[len(job.Args)-1].Value != "--quiesce-snapshot=false" {
 		t.Errorf("arguments %v", job.Args)
 	}
-	if c.Env["MIGRATEKIT_JOB_ID"] != "" {
+	if c.Environment["MIGRATEKIT_JOB_ID"] != "" {
 		t.Error("the practitioner's map was written to")
 	}
 }
@@ -111,11 +113,11 @@ func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 // and the short; so is the password in the URL of a proxy.
 func TestSecretsOfTheEnvironment(t *testing.T) {
 	t.Parallel()
-	job := migratekit.NewOpenStackJob(migratekit.Common{Env: map[string]string{
+	job := migratekit.NewOpenStackJob(migratekit.Common{Environment: map[string]string{
 		"MY_PIN": "pin-4711", "HTTPS_PROXY": "http://user:hunter2@proxy:3128", "OS_REGION_NAME": "RegionOne", "OS_PASSWORD": "pw", "FLAG": "true",
 	}}, migratekit.OpenStack{})
 	const said = "pin-4711 hunter2 RegionOne pw true"
-	if got := job.Redact(said); got != "******** ******** RegionOne ******** true" {
+	if got := migratekit.NewRedactor(job, nil).Redact(said); got != "******** ******** RegionOne ******** true" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -144,34 +146,60 @@ func TestMissingOpenStack(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := migratekit.MissingOpenStack(test.env); !slices.Equal(got, test.want) {
+			if got := migratekit.MissingOpenStack(func(name string) string { return test.env[name] }); !slices.Equal(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 		})
 	}
 }
 
-// What reads the source's disks is looked for where migratekit will look.
-func TestMissingTools(t *testing.T) {
+// A job runs elsewhere as it runs here.
+func TestJobSurvivesJSON(t *testing.T) {
 	t.Parallel()
-	install := func(script string) map[string]string {
-		directory := t.TempDir()
-		if script != "" {
-			if err := os.WriteFile(filepath.Join(directory, "nbdkit"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
-				t.Fatal(err)
+	c := common
+	c.Environment, c.StopGrace = map[string]string{"EXTRA": "1"}, time.Minute
+	job := migratekit.NewNBDJob(c, migratekit.NBD{
+		Exports: map[int32]migratekit.Export{2000: {URI: "nbd://127.0.0.1:10808/x", Name: "x"}}, JobID: "job-1", Port: "10808",
+		KnownChangeIDs: map[int32]string{2000: "e/1", 2001: ""},
+	})
+	encoded, err := json.Marshal(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decoded migratekit.Job
+	if err := json.Unmarshal(encoded, &decoded); err != nil || !reflect.DeepEqual(decoded, job) {
+		t.Errorf("got  %+v, %v\nwant %+v", decoded, err, job)
+	}
+	for _, arg := range decoded.Args {
+		if arg.Secret != (arg.Value == "p") {
+			t.Errorf("%q is marked as secret: %t", arg.Value, arg.Secret)
+		}
+	}
+}
+
+// Every flag that a job sets is reserved.
+func TestReservedFlags(t *testing.T) {
+	t.Parallel()
+	yes := true
+	c := common
+	c.CompressionMethod = "zlib"
+	exports := map[int32]migratekit.Export{2000: {URI: "nbd://127.0.0.1:10808/x", Name: "x"}}
+	for _, job := range []migratekit.Job{
+		migratekit.NewOpenStackJob(c, migratekit.OpenStack{
+			AvailabilityZone: "z", VolumeType: "t", DiskBusType: "scsi", OSType: "linux", EnableQemuGuestAgent: &yes, Cutover: true,
+			FlavorID: "f", NetworkMappings: []migratekit.NetworkMapping{{MAC: "m"}}, SecurityGroupIDs: []string{"s"}, RunV2V: &yes,
+		}),
+		migratekit.NewNBDJob(c, migratekit.NBD{Exports: exports, JobID: "j"}),
+		migratekit.NewNBDJob(c, migratekit.NBD{Exports: exports, SingleDisk: true, JobID: "j"}),
+	} {
+		for _, arg := range job.Arguments() {
+			flag, _, _ := strings.Cut(arg, "=")
+			if strings.HasPrefix(flag, "--") && !migratekit.IsReservedFlag(flag) {
+				t.Errorf("%s is not reserved", flag)
 			}
 		}
-		return map[string]string{"PATH": directory}
 	}
-	for name, test := range map[string]struct{ script, want string }{
-		"no nbdkit":     {"", "nbdkit is not in PATH"},
-		"no plugin":     {"exit 1", "has no plugin vddk"},
-		"all there":     {`[ "$1 $2" = "vddk --dump-plugin" ]`, ""},
-		"another error": {"kill -9 $$", "signal: killed"},
-	} {
-		got := migratekit.MissingTools(t.Context(), install(test.script))
-		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
-			t.Errorf("%s: %q", name, got)
-		}
+	if migratekit.IsReservedFlag("--debug") {
+		t.Error("--debug is reserved")
 	}
 }

@@ -1,7 +1,6 @@
 package migratekit
 
 import (
-	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -10,54 +9,58 @@ import (
 )
 
 const (
-	// tailLines is how much of the output an error shows.
+	// tailLines is how many lines of output an error shows.
 	tailLines = 20
-	// maxTailLine bounds a line of it, in bytes.
+	// maxTailLine bounds one of them, in bytes.
 	maxTailLine = 500
-	// maxLine bounds one line of output, in bytes; the rest of it is a new one.
+	// maxLine bounds one line of output, in bytes; a longer one is split.
 	maxLine = 64 << 10
 )
 
 // Copy is how migratekit copied one disk.
 type Copy struct {
-	// Disk is the datastore path that it logs, "[ds] vm/vm.vmdk".
+	// Disk is the datastore path that migratekit logs, "[ds] vm/vm.vmdk".
 	Disk string
-	// Full is false for an incremental copy.
 	Full bool
 }
 
-// Outcome is what migratekit's log says that happened.
+// Outcome is what a run did, according to its output and to the change-ID store.
 type Outcome struct {
-	// Started is false where it could not even be started.
+	// Started is false if migratekit could not be started.
 	Started bool
-	// Completed says that it logged the end of a migration, CutOver that of a
-	// cutover.
+	// Completed and CutOver report whether the log has "Migration completed" and "Cutover completed".
 	Completed, CutOver bool
-	// Copies are in the order of its log, one or more for a disk.
+	// Copies are in the order of the log, one or more for each disk.
 	Copies []Copy
-	// Tail are the last lines of the output, without secrets.
+	// ChangeIDs were filed in the change-ID store, by device key; migratekit files one after a disk was copied.
+	ChangeIDs map[int32]string
+	// Tail has the last lines of the output, without secrets.
 	Tail []string
 }
 
-// output takes what the child prints, line by line: without secrets into the
-// log file, and into the outcome. Progress bars, which end in a carriage
-// return, are left out.
-type output struct {
+// Output parses what migratekit prints. It passes each line on without secrets,
+// and leaves progress bars out, which end in a carriage return.
+type Output struct {
+	redactor *Redactor
+	line     func(string)
+
 	mu      sync.Mutex
-	ended   bool // nothing is taken any more
-	log     io.Writer
-	redact  *strings.Replacer
-	longest int // of the secrets' forms, in bytes
+	ended   bool
 	outcome Outcome
 	partial []byte
-	// returned says that the line ended in a carriage return: a progress bar,
-	// unless a line feed follows.
+	// returned is true after a carriage return: the line was a progress bar unless a line feed follows.
 	returned bool
+}
+
+// NewOutput returns a parser that calls line for each line.
+func NewOutput(redactor *Redactor, line func(string)) *Output {
+	return &Output{redactor: redactor, line: line}
 }
 
 var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
 
-func (o *output) Write(p []byte) (int, error) {
+// Write implements io.Writer. It never fails, and ignores what comes after End.
+func (o *Output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ended {
@@ -75,21 +78,15 @@ func (o *output) Write(p []byte) (int, error) {
 		if o.returned {
 			continue
 		}
-		if o.partial = append(o.partial, c); len(o.partial) >= maxLine+o.longest {
-			o.cut()
+		if o.partial = append(o.partial, c); len(o.partial) >= maxLine+o.redactor.longest {
+			o.split()
 		}
 	}
 	return len(p), nil
 }
 
-func (o *output) started(started bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.outcome.Started = started
-}
-
-// end gives what was learned, and takes no more.
-func (o *output) end() Outcome {
+// End returns the outcome, and ends parsing.
+func (o *Output) End() Outcome {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.flush()
@@ -97,13 +94,12 @@ func (o *output) end() Outcome {
 	return o.outcome
 }
 
-// cut ends a line that has no end. What could be the beginning of a secret
-// stays for the next one.
-func (o *output) cut() {
-	whole := o.redact.Replace(string(o.partial))
-	keep := o.longest
+// split ends a line that is too long. What may be the beginning of a secret stays for the next line.
+func (o *Output) split() {
+	whole := o.redactor.Redact(string(o.partial))
+	keep := o.redactor.longest
 	for keep > 0 && !strings.HasSuffix(whole, string(o.partial[len(o.partial)-keep:])) {
-		keep-- // a secret that is whole reaches into it, and goes with this line
+		keep-- // a complete secret reaches into it, and was redacted
 	}
 	rest := slices.Clone(o.partial[len(o.partial)-keep:])
 	o.partial = o.partial[:len(o.partial)-keep]
@@ -111,17 +107,16 @@ func (o *output) cut() {
 	o.partial = append(o.partial, rest...)
 }
 
-// flush ends the line that was begun. It learns from the line as it is, and
-// writes it without secrets.
-func (o *output) flush() {
+// flush ends the line. It is parsed with secrets, which may be part of a disk's path, and passed on without.
+func (o *Output) flush() {
 	line := ansi.ReplaceAllString(string(o.partial), "")
 	o.partial, o.returned = o.partial[:0], false
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	o.outcome.note(line)
-	line = o.redact.Replace(line)
-	_, _ = io.WriteString(o.log, line+"\n") // a full disk must not end the copy
+	o.outcome.parse(line)
+	line = o.redactor.Redact(line)
+	o.line(line)
 	if len(line) > maxTailLine {
 		line = strings.ToValidUTF8(line[:maxTailLine], "") + " …"
 	}
@@ -131,9 +126,8 @@ func (o *output) flush() {
 	}
 }
 
-// note learns from one line. The messages are migratekit's own; a level says
-// nothing, since errors are logged in runs that succeed.
-func (o *Outcome) note(line string) {
+// parse ignores levels, because migratekit logs errors in runs that succeed.
+func (o *Outcome) parse(line string) {
 	fields := logfmt(line)
 	switch fields["msg"] {
 	case "Starting full copy":
@@ -149,7 +143,7 @@ func (o *Outcome) note(line string) {
 
 var logfmtPair = regexp.MustCompile(`(\w+)=("(?:[^"\\]|\\.)*"|\S*)`)
 
-// logfmt reads the pairs of a line that logrus wrote, in whatever order.
+// logfmt parses a line of logrus, whose keys come in any order.
 func logfmt(line string) map[string]string {
 	fields := map[string]string{}
 	for _, match := range logfmtPair.FindAllStringSubmatch(line, -1) {

@@ -1,21 +1,16 @@
 package migratekit
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// ProgressAddress is where migratekit for NBD targets reports its progress; it
-// knows no other.
+// ProgressAddress is where migratekit for NBD targets reports its progress. It cannot be changed.
 const ProgressAddress = "127.0.0.1:8081"
 
-// progressInterval is how often the progress of one disk is passed on, unless
-// its stage changes.
+// progressInterval is how often the progress of one disk is passed on, unless its stage changes.
 const progressInterval = 10 * time.Second
 
 // Progress is one report of migratekit for NBD targets.
@@ -28,102 +23,74 @@ type Progress struct {
 	ThroughputBPS    float64 `json:"throughput_bps"`
 	Percent          float64 `json:"percent"`
 	DiskID           string  `json:"disk_id"`
-	// SyncType is full or incremental.
-	SyncType     string `json:"sync_type"`
-	ErrorMessage string `json:"error_message"`
+	SyncType         string  `json:"sync_type"`
+	ErrorMessage     string  `json:"error_message"`
 }
 
-// ProgressListener takes progress reports for all jobs of this process. It
-// listens while there is a job to listen for, and where the port is free;
-// nothing depends on it.
-type ProgressListener struct {
-	address string
-
-	mu     sync.Mutex
-	server *http.Server
-	jobs   map[string]*progressJob
+// ProgressReports passes progress reports on to the runs that they are about.
+type ProgressReports struct {
+	mux  *http.ServeMux
+	mu   sync.Mutex
+	runs map[string]*reportedRun // by job ID
 }
 
-type progressJob struct {
+type reportedRun struct {
 	report func(Progress)
-	last   map[string]passedOn // by disk
+	last   map[string]lastReport // by disk
 }
 
-type passedOn struct {
+type lastReport struct {
 	at    time.Time
 	stage string
 }
 
-// NewProgressListener makes a listener at an address, which is ProgressAddress
-// but in tests. It does not listen yet.
-func NewProgressListener(address string) *ProgressListener {
-	return &ProgressListener{address: address, jobs: map[string]*progressJob{}}
+// NewProgressReports returns a handler that knows no run yet.
+func NewProgressReports() *ProgressReports {
+	p := &ProgressReports{mux: http.NewServeMux(), runs: map[string]*reportedRun{}}
+	p.mux.HandleFunc("POST /api/v1/progress/{job}/update", p.update)
+	return p
 }
 
-// Listen passes the reports of a job on, every few seconds at most, until
-// stop. The error says why nothing will be heard; stop must be called all the
-// same.
-func (l *ProgressListener) Listen(ctx context.Context, job string, report func(Progress)) (stop func(), err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.jobs[job] = &progressJob{report: report, last: map[string]passedOn{}}
-	if l.server == nil {
-		err = l.serve(ctx)
-	}
-	return func() { l.leave(job) }, err
+// Add calls report for the reports of a job, every few seconds at most, until Remove.
+func (p *ProgressReports) Add(job string, report func(Progress)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.runs[job] = &reportedRun{report: report, last: map[string]lastReport{}}
 }
 
-// serve is called with l.mu held.
-func (l *ProgressListener) serve(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /api/v1/progress/{job}/update", l.update)
-	l.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	server := l.server
-	go func() { _ = server.Serve(listener) }()
-	return nil
+// Remove returns how many jobs are left.
+func (p *ProgressReports) Remove(job string) (left int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.runs, job)
+	return len(p.runs)
 }
 
-func (l *ProgressListener) leave(job string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.jobs, job)
-	if len(l.jobs) == 0 && l.server != nil {
-		_ = l.server.Close()
-		l.server = nil
-	}
-}
+// ServeHTTP implements http.Handler.
+func (p *ProgressReports) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
 
-func (l *ProgressListener) update(w http.ResponseWriter, r *http.Request) {
+func (p *ProgressReports) update(w http.ResponseWriter, r *http.Request) {
 	var progress Progress
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxPost)).Decode(&progress); err != nil {
 		http.Error(w, "want a report of progress", http.StatusBadRequest)
 		return
 	}
-	if err := l.pass(r.PathValue("job"), progress); err != nil {
-		http.Error(w, err.Error(), http.StatusNotFound)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := p.runs[r.PathValue("job")]
+	if run == nil {
+		http.Error(w, "unknown job", http.StatusNotFound)
 		return
 	}
+	run.pass(progress)
 	w.WriteHeader(http.StatusNoContent)
 }
 
-var errNoJob = errors.New("unknown job")
-
-func (l *ProgressListener) pass(id string, progress Progress) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	job := l.jobs[id]
-	if job == nil {
-		return errNoJob
-	}
-	last := job.last[progress.DiskID]
+func (r *reportedRun) pass(progress Progress) {
+	last := r.last[progress.DiskID]
 	if last.stage == progress.Stage && time.Since(last.at) < progressInterval {
-		return nil
+		return
 	}
-	job.last[progress.DiskID] = passedOn{time.Now(), progress.Stage}
-	job.report(progress)
-	return nil
+	r.last[progress.DiskID] = lastReport{time.Now(), progress.Stage}
+	r.report(progress)
 }

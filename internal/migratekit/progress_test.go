@@ -2,40 +2,35 @@ package migratekit_test
 
 import (
 	"bytes"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// Reports of each job go to whoever listens for it, throttled; what nobody
-// listens for is refused, and with the last job the listener goes.
-func TestProgressListener(t *testing.T) {
+// Reports go to the job that they are about, throttled; those of unknown jobs are refused.
+func TestProgressReports(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
-	listener := migratekit.NewProgressListener(address)
+	reports := migratekit.NewProgressReports()
+	server := httptest.NewServer(reports)
+	t.Cleanup(server.Close)
 	heard := map[string][]migratekit.Progress{}
-	listen := func(job string) func() {
-		stop, err := listener.Listen(t.Context(), job, func(p migratekit.Progress) { heard[job] = append(heard[job], p) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return stop
+	for _, job := range []string{"a", "b"} {
+		reports.Add(job, func(p migratekit.Progress) { heard[job] = append(heard[job], p) })
 	}
 	post := func(job, body string) int {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/api/v1/progress/"+job+"/update", bytes.NewBufferString(body))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/progress/"+job+"/update", bytes.NewBufferString(body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return 0
+			t.Fatal(err)
 		}
 		defer func() { _ = response.Body.Close() }()
 		return response.StatusCode
 	}
-	stopA, stopB := listen("a"), listen("b")
 	for _, test := range []struct {
 		job, body string
 		want      int
@@ -56,39 +51,10 @@ func TestProgressListener(t *testing.T) {
 	if len(heard["a"]) != 3 || heard["a"][0] != first || heard["a"][2].Stage != "done" || len(heard["b"]) != 1 {
 		t.Errorf("heard %+v", heard)
 	}
-	stopA()
+	if left := reports.Remove("a"); left != 1 {
+		t.Errorf("%d jobs are left", left)
+	}
 	if got := post("a", `{"stage":"copy"}`); got != 404 {
 		t.Errorf("a job that has ended: status %d", got)
 	}
-	stopB()
-	if got := post("b", `{"stage":"copy"}`); got != 0 {
-		t.Errorf("the listener is still there: status %d", got)
-	}
-}
-
-// Where the port is taken nothing is heard, and nothing is wrong.
-func TestProgressListenerWithoutItsPort(t *testing.T) {
-	t.Parallel()
-	address := freeAddress(t)
-	stop, err := migratekit.NewProgressListener(address).Listen(t.Context(), "a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	again, err := migratekit.NewProgressListener(address).Listen(t.Context(), "b", nil)
-	if err == nil {
-		t.Error("two listen at one port")
-	}
-	again()
-}
-
-// freeAddress is a loopback address where nobody listens now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

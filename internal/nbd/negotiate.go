@@ -12,8 +12,7 @@ import (
 	"strings"
 )
 
-// The constants of the NBD protocol that negotiation needs, by the names that
-// its specification (doc/proto.md of the NBD project) gives them.
+// Constants of the negotiation, named as in the specification (doc/proto.md of the NBD project).
 const (
 	nbdMagic     = 0x4e42444d41474943 // "NBDMAGIC"
 	optionMagic  = 0x49484156454f5054 // "IHAVEOPT"
@@ -45,41 +44,42 @@ const (
 	commandDisconnect    = 2
 	commandFlags         = 0
 
-	// maxReply bounds what a server may make the client read.
+	// maxReply limits the size of a reply, in bytes.
 	maxReply = 64 << 10
 )
 
-// Export is what a server says of an export.
+// Export describes an export.
 type Export struct {
 	// Size is in bytes.
 	Size     uint64
 	ReadOnly bool
 }
 
-// The answers of a server that mean something to whoever configured it.
+// Errors that point to a wrong configuration.
 var (
-	// ErrUnknownExport says that the server has no export of that name.
+	// ErrUnknownExport is returned when the server has no export with that name.
 	ErrUnknownExport = errors.New("the NBD server has no such export")
-	// ErrOldStyle says that the server speaks the old negotiation, which names
-	// no exports.
-	ErrOldStyle = errors.New("the NBD server speaks the old-style negotiation, which knows no export names")
-	// ErrTLSRequired says that the server wants TLS and was asked without.
+	// ErrOldStyle is returned when the server speaks the old-style negotiation, which has no export names.
+	ErrOldStyle = errors.New("the NBD server speaks the old-style negotiation, which has no export names")
+	// ErrTLSRequired is returned when the server requires TLS and the URI does not use it.
 	ErrTLSRequired = errors.New("the NBD server wants TLS, which migratekit leaves to a tunnel on this machine")
-	// ErrNoTLS says that the server does not offer TLS.
+	// ErrNoTLS is returned when the URI uses TLS and the server does not offer it.
 	ErrNoTLS = errors.New("the NBD server does not offer TLS")
-	// ErrNotNBD says that whatever answered speaks another protocol.
+	// ErrNotNBD is returned when the server speaks another protocol.
 	ErrNotNBD = errors.New("the server does not speak NBD")
 )
 
-// Negotiate connects, asks about one export and disconnects. The context bounds
-// all of it.
-func Negotiate(ctx context.Context, uri URI) (Export, error) {
+// Dialer connects to an NBD server, as net.Dialer does.
+type Dialer = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Negotiate connects, queries one export and disconnects, all within the context.
+func Negotiate(ctx context.Context, dial Dialer, uri URI) (Export, error) {
 	config, err := uri.tlsConfig()
 	if err != nil {
 		return Export{}, err
 	}
 	network, address := uri.endpoint()
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	conn, err := dial(ctx, network, address)
 	if err != nil {
 		return Export{}, err
 	}
@@ -93,7 +93,7 @@ func Negotiate(ctx context.Context, uri URI) (Export, error) {
 	return export, err
 }
 
-// negotiate speaks TLS where there is a configuration for it.
+// negotiate uses TLS if config is not nil.
 func negotiate(ctx context.Context, conn net.Conn, name string, config *tls.Config) (Export, error) {
 	flags, err := greet(conn)
 	if err != nil {
@@ -109,18 +109,17 @@ func negotiate(ctx context.Context, conn net.Conn, name string, config *tls.Conf
 		return askByName(conn, name, flags&flagNoZeroes != 0)
 	}
 	if err == nil {
-		_ = writeOption(conn, optAbort, nil) // a courtesy
+		_ = writeOption(conn, optAbort, nil) // best effort
 	}
 	return export, err
 }
 
-// greet reads the server's greeting and answers it.
 func greet(conn io.ReadWriter) (uint16, error) {
 	var hello struct {
 		Magic, Style uint64
 	}
 	if err := binary.Read(conn, binary.BigEndian, &hello); err != nil {
-		return 0, fmt.Errorf("the server sent no NBD greeting: %w", err) // a tunnel whose far end is not up yet
+		return 0, fmt.Errorf("the server sent no NBD greeting: %w", err) // e.g. a tunnel whose far end is not up yet
 	}
 	switch {
 	case hello.Magic != nbdMagic:
@@ -132,7 +131,7 @@ func greet(conn io.ReadWriter) (uint16, error) {
 	}
 	var flags uint16
 	if err := binary.Read(conn, binary.BigEndian, &flags); err != nil {
-		return 0, fmt.Errorf("%w: it broke off in its greeting: %w", ErrNotNBD, err)
+		return 0, fmt.Errorf("%w: its greeting is incomplete: %w", ErrNotNBD, err)
 	}
 	if flags&flagFixedNewstyle == 0 {
 		return 0, ErrOldStyle
@@ -140,14 +139,14 @@ func greet(conn io.ReadWriter) (uint16, error) {
 	return flags, binary.Write(conn, binary.BigEndian, uint32(flags&(flagFixedNewstyle|flagNoZeroes)))
 }
 
-// errUnsupported says that the server does not know NBD_OPT_INFO.
+// errUnsupported is returned when the server does not support NBD_OPT_INFO.
 var errUnsupported = errors.New("option not supported")
 
 func askInfo(conn io.ReadWriter, name string) (Export, error) {
 	var data bytes.Buffer
 	_ = binary.Write(&data, binary.BigEndian, uint32(len(name))) //nolint:gosec // a name of an export is short
 	data.WriteString(name)
-	// A server that insists on its block size tells nothing to who does not ask for it.
+	// Some servers describe an export only to clients that also ask for its block size.
 	_ = binary.Write(&data, binary.BigEndian, []uint16{1, infoBlockSize})
 	if err := writeOption(conn, optInfo, data.Bytes()); err != nil {
 		return Export{}, err
@@ -165,7 +164,7 @@ func askInfo(conn io.ReadWriter, name string) (Export, error) {
 			}
 		case repAck:
 			if export == nil {
-				return Export{}, fmt.Errorf("%w: it accepted the export and told nothing of it", ErrNotNBD)
+				return Export{}, fmt.Errorf("%w: it accepted the export but sent no information about it", ErrNotNBD)
 			}
 			return *export, nil
 		default:
@@ -200,8 +199,7 @@ func replyError(kind uint32, payload []byte) error {
 	return fmt.Errorf("the NBD server refused the export (%s)", text)
 }
 
-// askByName uses NBD_OPT_EXPORT_NAME, which every newstyle server knows. It
-// answers an unknown name by hanging up.
+// askByName uses NBD_OPT_EXPORT_NAME, which all newstyle servers support. They hang up on an unknown name.
 func askByName(conn io.ReadWriter, name string, noZeroes bool) (Export, error) {
 	if err := writeOption(conn, optExportName, []byte(name)); err != nil {
 		return Export{}, err
@@ -221,7 +219,7 @@ func askByName(conn io.ReadWriter, name string, noZeroes bool) (Export, error) {
 			return Export{}, err
 		}
 	}
-	_ = binary.Write(conn, binary.BigEndian, struct { // a courtesy
+	_ = binary.Write(conn, binary.BigEndian, struct { // best effort
 		Magic          uint32
 		Flags, Command uint16
 		Cookie, Offset uint64
@@ -248,7 +246,7 @@ func readReply(conn io.Reader, option uint32) (kind uint32, payload []byte, err 
 	}
 	if err := binary.Read(conn, binary.BigEndian, &head); err != nil {
 		if errors.Is(err, io.EOF) {
-			return 0, nil, errors.New("the NBD server hung up when asked for the export")
+			return 0, nil, errors.New("the NBD server closed the connection when asked for the export")
 		}
 		return 0, nil, err
 	}

@@ -12,8 +12,7 @@ import (
 	"path/filepath"
 )
 
-// The files of a directory of certificates, as the NBD project's tools name
-// them.
+// File names in a certificate directory, as the NBD project's tools use them.
 const (
 	fileCA         = "ca-cert.pem"
 	fileClient     = "client-cert.pem"
@@ -21,14 +20,14 @@ const (
 	errCertificate = "read the certificates of an NBD URI"
 )
 
-// tlsConfig is nil for an export without TLS.
+// tlsConfig returns nil for an export without TLS.
 func (u URI) tlsConfig() (*tls.Config, error) {
 	if !u.TLS {
 		return nil, nil
 	}
 	config := &tls.Config{ServerName: u.Host, MinVersion: tls.VersionTLS12}
 	if u.Socket != "" {
-		config.ServerName = "localhost" // a socket has no name of its own
+		config.ServerName = "localhost" // a socket has no host name
 	}
 	if u.Certificates == "" {
 		return config, nil
@@ -43,7 +42,7 @@ func (u URI) tlsConfig() (*tls.Config, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(filepath.Join(u.Certificates, fileClient), filepath.Join(u.Certificates, fileClientKey))
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // most servers ask for none
+	case errors.Is(err, fs.ErrNotExist): // most servers require no client certificate
 	case err != nil:
 		return nil, &CertificateError{fmt.Errorf("%s: %w", errCertificate, err)}
 	default:
@@ -52,15 +51,13 @@ func (u URI) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// CertificateError says that a server cannot be trusted, or that the
-// certificates to do so with cannot be read.
+// CertificateError is returned when the server is not trusted, or the URI's certificates cannot be read.
 type CertificateError struct{ Err error }
 
 func (e *CertificateError) Error() string { return e.Err.Error() }
 func (e *CertificateError) Unwrap() error { return e.Err }
 
-// startTLS asks the server for TLS (NBD_OPT_STARTTLS) and gives the connection
-// that goes on inside it.
+// startTLS requests TLS (NBD_OPT_STARTTLS) and returns the encrypted connection.
 func startTLS(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
 	if err := writeOption(conn, optStartTLS, nil); err != nil {
 		return nil, err
@@ -76,7 +73,7 @@ func startTLS(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn,
 	}
 	secure := tls.Client(conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		err = fmt.Errorf("speak TLS with the NBD server: %w", err)
+		err = fmt.Errorf("negotiate TLS with the NBD server: %w", err)
 		if untrusted(err) {
 			return nil, &CertificateError{err}
 		}

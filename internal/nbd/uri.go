@@ -1,6 +1,5 @@
-// Package nbd asks an NBD server about one export: whether it is there, how
-// large it is and whether it may be written. It speaks the fixed newstyle
-// negotiation of the NBD protocol and transfers no data.
+// Package nbd queries one export of an NBD server: whether it exists, its size and whether it is writable. It uses
+// the fixed newstyle negotiation of the NBD protocol and transfers no data.
 //
 // It knows neither Terraform nor vSphere.
 package nbd
@@ -13,31 +12,29 @@ import (
 	"strings"
 )
 
-// defaultPort is the port that IANA assigned to NBD.
+// defaultPort is IANA's port for NBD.
 const defaultPort = "10809"
 
 // local is the only address that migratekit connects to.
 const local = "127.0.0.1"
 
-// URI names an export: nbd://host[:port]/name, nbds:// for the same over TLS, or
-// nbd+unix:///name?socket=path.
+// URI names an export: nbd://host[:port]/name, nbds:// for TLS, or nbd+unix:///name?socket=path.
 type URI struct {
-	// Host and Port say where the server listens; both are "" for a socket.
+	// Host and Port are "" for a socket.
 	Host, Port string
 	// Socket is the path of a Unix domain socket, "" for TCP.
 	Socket string
-	// TLS says that the server is spoken to over TLS.
+	// TLS is true for nbds:// and nbds+unix://.
 	TLS bool
-	// Certificates is a directory with ca-cert.pem, and client-cert.pem and
-	// client-key.pem where the server asks for them; "" for what the system
-	// trusts.
+	// Certificates is a directory with ca-cert.pem, plus client-cert.pem and client-key.pem if the server requires
+	// them; "" means the system's root CAs.
 	Certificates string
-	// Export is the name of the export, "" for the server's default one.
+	// Export is the name of the export, "" for the server's default export.
 	Export string
 	text   string
 }
 
-// ParseURI reads an NBD URI. Source: the NBD project's text on URIs.
+// ParseURI parses an NBD URI. Source: the NBD project's URI specification.
 func ParseURI(s string) (URI, error) {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -55,7 +52,7 @@ func ParseURI(s string) (URI, error) {
 	for parameter := range query {
 		known := (parameter == "socket" && unix) || (parameter == "tls-certificates" && uri.TLS)
 		if !known {
-			return URI{}, fmt.Errorf("parse NBD URI %q: the parameter %q has no meaning here", s, parameter)
+			return URI{}, fmt.Errorf("parse NBD URI %q: the parameter %q is not supported here", s, parameter)
 		}
 	}
 	switch {
@@ -66,15 +63,15 @@ func ParseURI(s string) (URI, error) {
 	case uri.Host == "":
 		return URI{}, fmt.Errorf("parse NBD URI %q: it has no host; want %s://host:port/name", s, u.Scheme)
 	case uri.Host == "localhost":
-		uri.Host = local // and not ::1
+		uri.Host = local // localhost may also be ::1
 	}
 	if strings.Contains(uri.Export, ",") {
-		return URI{}, fmt.Errorf("parse NBD URI %q: migratekit takes a comma in the name of an export for the end of it", s)
+		return URI{}, fmt.Errorf("parse NBD URI %q: the export name contains a comma, and migratekit would cut it off there", s)
 	}
 	return uri, nil
 }
 
-// endpoint is where to connect, for net.Dial.
+// endpoint returns the arguments for net.Dial.
 func (u URI) endpoint() (network, address string) {
 	if u.Socket != "" {
 		return "unix", u.Socket
@@ -84,10 +81,10 @@ func (u URI) endpoint() (network, address string) {
 
 func (u URI) String() string { return u.text }
 
-// Local says whether the server is where migratekit connects: 127.0.0.1.
+// Local reports whether the host is 127.0.0.1, the only address that migratekit connects to.
 func (u URI) Local() bool { return u.Host == local }
 
-// Plain is the same export as migratekit asks for it, without TLS.
+// Plain returns the same export without TLS, as migratekit requests it.
 func (u URI) Plain() URI {
 	plain := URI{Host: u.Host, Port: u.Port, Export: u.Export}
 	plain.text = (&url.URL{Scheme: "nbd", Host: net.JoinHostPort(u.Host, u.Port), Path: "/" + u.Export}).String()

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// tries is how often an export is asked for: it may still be coming up.
+	// tries allows for an export that is still starting.
 	tries = 4
-	// tryTimeout bounds one try.
+	// tryTimeout limits one try.
 	tryTimeout = 10 * time.Second
-	// firstPause is what lies between the first two tries; it doubles.
+	// firstPause is the pause after the first try; it doubles.
 	firstPause = 250 * time.Millisecond
 )
 
-// TooSmallError says that an export cannot hold the disk.
+// TooSmallError is returned when an export is smaller than the disk.
 type TooSmallError struct {
 	// Size and Want are in bytes.
 	Size, Want uint64
@@ -26,16 +26,15 @@ func (e *TooSmallError) Error() string {
 	return fmt.Sprintf("the export has %d bytes and the disk has %d", e.Size, e.Want)
 }
 
-// ErrReadOnly says that an export may not be written.
+// ErrReadOnly is returned when an export is read-only.
 var ErrReadOnly = errors.New("the NBD server exports it read-only")
 
-// Verify makes sure that an export can take a disk of that many bytes. What may
-// pass (nobody listens yet, the export is not there yet) is tried again a few
-// times; what will not is told at once.
-func Verify(ctx context.Context, uri URI, size uint64) error {
+// Verify checks that an export is writable and holds size bytes. It retries temporary errors (no listener or no
+// export yet) a few times and returns permanent ones at once.
+func Verify(ctx context.Context, dial Dialer, uri URI, size uint64) error {
 	pause := firstPause
 	for try := 1; ; try++ {
-		err := verify(ctx, uri, size)
+		err := verify(ctx, dial, uri, size)
 		if err == nil {
 			return nil
 		}
@@ -51,10 +50,10 @@ func Verify(ctx context.Context, uri URI, size uint64) error {
 	}
 }
 
-func verify(ctx context.Context, uri URI, size uint64) error {
+func verify(ctx context.Context, dial Dialer, uri URI, size uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	export, err := Negotiate(ctx, uri)
+	export, err := Negotiate(ctx, dial, uri)
 	switch {
 	case err != nil:
 		return err
@@ -66,7 +65,7 @@ func verify(ctx context.Context, uri URI, size uint64) error {
 	return nil
 }
 
-// lasting says that trying again will not help.
+// lasting reports whether an error is permanent.
 func lasting(err error) bool {
 	var (
 		small       *TooSmallError

@@ -20,6 +20,8 @@ import (
 
 const size = 1 << 20
 
+var dial = (&net.Dialer{}).DialContext
+
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	exports := map[string]nbdtest.Export{"web01-0": {Size: size}, "small": {Size: size - 1}, "frozen": {Size: size, ReadOnly: true}, "": {Size: size}}
@@ -50,7 +52,7 @@ func TestVerify(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = server.Close() })
-			err = nbd.Verify(t.Context(), parse(t, server.URI(test.export)), size)
+			err = nbd.Verify(t.Context(), dial, parse(t, server.URI(test.export)), size)
 			var tooSmall *nbd.TooSmallError
 			switch {
 			case test.want == nil && err != nil:
@@ -84,7 +86,7 @@ func TestVerifySilentServer(t *testing.T) {
 	t.Cleanup(func() { _ = server.Close() })
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := nbd.Verify(ctx, parse(t, server.URI("web01-0")), size); !errors.Is(err, context.DeadlineExceeded) {
+	if err := nbd.Verify(ctx, dial, parse(t, server.URI("web01-0")), size); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -96,7 +98,7 @@ func TestVerifyWaitsForAnExportThatComesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	if err := nbd.Verify(t.Context(), parse(t, server.URI("web01-0")), size); err != nil || server.Asked("web01-0") != 3 {
+	if err := nbd.Verify(t.Context(), dial, parse(t, server.URI("web01-0")), size); err != nil || server.Asked("web01-0") != 3 {
 		t.Errorf("asked %d times: %v", server.Asked("web01-0"), err)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -107,12 +109,11 @@ func TestVerifyWaitsForAnExportThatComesUp(t *testing.T) {
 	if err := listener.Close(); err != nil { // nobody listens there now
 		t.Fatal(err)
 	}
-	if err := nbd.Verify(t.Context(), parse(t, "nbd://"+address+"/x"), size); err == nil {
+	if err := nbd.Verify(t.Context(), dial, parse(t, "nbd://"+address+"/x"), size); err == nil {
 		t.Error("an address where nobody listens was accepted")
 	}
 }
 
-// Over TLS the server must be one that is trusted.
 func TestVerifyTLS(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -143,7 +144,7 @@ func TestVerifyTLS(t *testing.T) {
 				}
 				uri += "?tls-certificates=" + url.QueryEscape(directory)
 			}
-			err = nbd.Verify(t.Context(), parse(t, uri), size)
+			err = nbd.Verify(t.Context(), dial, parse(t, uri), size)
 			if certificate := (&nbd.CertificateError{}); errors.As(test.want, &certificate) {
 				if !errors.As(err, &certificate) {
 					t.Errorf("got %v", err)
@@ -153,12 +154,11 @@ func TestVerifyTLS(t *testing.T) {
 			}
 		})
 	}
-	if err := nbd.Verify(t.Context(), parse(t, "nbds://127.0.0.1:1/x?tls-certificates="+url.QueryEscape(t.TempDir())), size); !errors.Is(err, os.ErrNotExist) {
+	if err := nbd.Verify(t.Context(), dial, parse(t, "nbds://127.0.0.1:1/x?tls-certificates="+url.QueryEscape(t.TempDir())), size); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory without certificates: %v", err)
 	}
 }
 
-// A real server over TCP, over a Unix domain socket and over TLS.
 func TestVerifyRealServer(t *testing.T) {
 	t.Parallel()
 	path, err := exec.LookPath("nbdkit")
@@ -207,18 +207,17 @@ func TestVerifyRealServer(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
 			uri := parse(t, test.uri)
-			if err := nbd.Verify(t.Context(), uri, size); !errors.Is(err, want) {
+			if err := nbd.Verify(t.Context(), dial, uri, size); !errors.Is(err, want) {
 				t.Errorf("got %v, want %v; nbdkit says: %s", err, want, output.String())
 			}
 			var small *nbd.TooSmallError
-			if err := nbd.Verify(t.Context(), uri, size+1); want == nil && !errors.As(err, &small) {
+			if err := nbd.Verify(t.Context(), dial, uri, size+1); want == nil && !errors.As(err, &small) {
 				t.Errorf("a disk larger than the export: %v", err)
 			}
 		})
 	}
 }
 
-// freePort is one where nobody listens now.
 func freePort(t *testing.T) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

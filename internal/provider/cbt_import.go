@@ -15,8 +15,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// ImportState implements resource.ResourceWithImportState: by inventory path,
-// managed object ID, BIOS or instance UUID, or identity.
+// ImportState implements resource.ResourceWithImportState: by path, managed object ID, UUID or identity.
 func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateRequest, resp *resource.ImportStateResponse) {
 	id, names := req.ID, importNames(req.ID)
 	if id == "" && req.Identity != nil && !req.Identity.Raw.IsNull() {
@@ -33,9 +32,9 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 			fmt.Sprintf("%q names no virtual machine. Import by its inventory path, from the datacenter on (/DC0/vm/prod/web01), its managed object ID (vm-123), its BIOS UUID or its instance UUID.", id))
 		return
 	}
-	if r.services == nil || !r.services.known {
+	if r.data == nil || !r.data.known {
 		resp.Diagnostics.AddError("Unable to Import Change Tracking",
-			"The provider's configuration depends on values that are known only after apply. Give it values that are known now.")
+			"The provider's configuration depends on values that are known only after apply, so the import cannot connect to vCenter. Use values that are known at plan time.")
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
@@ -43,7 +42,7 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	status, err := r.imported(ctx, names)
 	if _, ambiguous := errors.AsType[*vsphere.AmbiguousError](err); ambiguous || errors.Is(err, vsphere.ErrNotFound) {
 		resp.Diagnostics.AddError("Unable to Import Change Tracking",
-			fmt.Sprintf("%q names no virtual machine, or several; a name alone is not enough. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
+			fmt.Sprintf("%q names no virtual machine, or several. A name alone is not enough. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
 		return
 	}
 	if err != nil {
@@ -54,7 +53,7 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(vmID(status.VM)))...)
 }
 
-// importNames are what an import ID may mean, in the order in which to try.
+// importNames returns what an import ID may mean, in the order to try.
 func importNames(id string) []vsphere.Name {
 	switch {
 	case strings.HasPrefix(id, "/"):
@@ -66,12 +65,12 @@ func importNames(id string) []vsphere.Name {
 	return []vsphere.Name{{Moid: id}}
 }
 
-// imported reads the VM of the first of the names that there is.
+// imported reads the VM by the first name that exists.
 func (r *cbtResource) imported(ctx context.Context, names []vsphere.Name) (*cbt.Status, error) {
 	var err error
 	for _, name := range names {
 		var status *cbt.Status
-		if status, err = r.services.manager.Look(ctx, name); err == nil {
+		if status, err = r.data.manager.Read(ctx, name); err == nil {
 			return status, nil
 		}
 		if !errors.Is(err, vsphere.ErrNotFound) {
@@ -81,12 +80,12 @@ func (r *cbtResource) imported(ctx context.Context, names []vsphere.Name) (*cbt.
 	return nil, err
 }
 
-// attributeSetter is a state, or a resource that was listed.
+// attributeSetter is a state or a list result.
 type attributeSetter interface {
 	SetAttribute(ctx context.Context, at path.Path, value any) diag.Diagnostics
 }
 
-// setImported sets what a vma_cbt of that VM has without further configuration.
+// setImported sets the attributes of a vma_cbt for the VM; optional ones get their defaults.
 func setImported(ctx context.Context, to attributeSetter, status *cbt.Status) diag.Diagnostics {
 	var (
 		m     cbtModel

@@ -18,32 +18,28 @@ import (
 
 var _ list.ListResourceWithConfigure = (*cbtListResource)(nil)
 
-// NewCBTListResource makes the list resource vma_cbt.
+// NewCBTListResource returns the list resource vma_cbt.
 func NewCBTListResource() list.ListResource { return &cbtListResource{} }
 
-// cbtListResource lists what vma_cbt can manage.
-type cbtListResource struct{ services *services }
+type cbtListResource struct{ data *providerData }
 
 type cbtListModel struct {
-	estateModel
+	inventoryFilter
 	Timeouts timeouts.Value `tfsdk:"timeouts"`
 }
 
-// Metadata implements list.ListResource.
 func (l *cbtListResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cbt"
 }
 
-// Configure implements list.ListResourceWithConfigure.
 func (l *cbtListResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	l.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	l.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// ListResourceConfigSchema implements list.ListResource.
 func (l *cbtListResource) ListResourceConfigSchema(ctx context.Context, _ list.ListResourceSchemaRequest, resp *list.ListResourceSchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Lists the virtual machines of a folder with the state of their changed block tracking (CBT), so that `terraform query` can generate a `vma_cbt` for each. " +
-			"List blocks stand in files of their own, `*.tfquery.hcl`. Templates, which cannot be tracked, are left out; a virtual machine whose tracking cannot work says so in its display name, and what is generated for it is best deleted.",
+		MarkdownDescription: "Lists the virtual machines of a folder with the state of changed block tracking (CBT), so that `terraform query` can generate a `vma_cbt` for each. " +
+			"Write list blocks in `*.tfquery.hcl` files. Templates are not listed, because they cannot be tracked. If CBT cannot work on a virtual machine, its display name gives the reason; delete the configuration that is generated for it.",
 		Attributes: map[string]schema.Attribute{
 			"folder":   schema.StringAttribute{MarkdownDescription: descriptionFolder, Optional: true, Validators: []validator.String{validFolder()}},
 			"name":     schema.StringAttribute{MarkdownDescription: descriptionGlob, Optional: true, Validators: []validator.String{validGlob()}},
@@ -53,11 +49,10 @@ func (l *cbtListResource) ListResourceConfigSchema(ctx context.Context, _ list.L
 	}
 }
 
-// List implements list.ListResource.
 func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream *list.ListResultsStream) {
 	var config cbtListModel
 	diags := req.Config.Get(ctx, &config)
-	if !diags.HasError() && !l.services.known {
+	if !diags.HasError() && !l.data.known {
 		diags.Append(unknownProvider(path.Root("folder")))
 	}
 	timeout, problems := config.Timeouts.List(ctx, readTimeout)
@@ -67,7 +62,7 @@ func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream
 	}
 	reading, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	statuses, problems := config.read(reading, l.services)
+	statuses, problems := config.read(reading, l.data)
 	stream.Results = func(push func(list.ListResult) bool) {
 		if len(problems) > 0 && !push(list.ListResult{Diagnostics: problems}) {
 			return
@@ -84,14 +79,13 @@ func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream
 	}
 }
 
-// listed is one virtual machine as vma_cbt would import it.
 func listed(ctx context.Context, req list.ListRequest, status *cbt.Status) list.ListResult {
 	result := req.NewListResult(ctx)
 	result.DisplayName = fmt.Sprintf("%s (%s)", status.VM.Path, describeTracking(status))
 	result.Diagnostics.Append(setIdentity(ctx, result.Identity, types.StringValue(vmID(status.VM)))...)
 	if req.IncludeResource {
 		result.Diagnostics.Append(setImported(ctx, result.Resource, status)...)
-		// Configuration is generated from it, which wants one name.
+		// Terraform generates configuration from these values, and it should have one name only.
 		for _, attribute := range []string{attributeUUID, attributeMoid} {
 			result.Diagnostics.Append(result.Resource.SetAttribute(ctx, path.Root(attribute), types.StringNull())...)
 		}
@@ -99,11 +93,10 @@ func listed(ctx context.Context, req list.ListRequest, status *cbt.Status) list.
 	return result
 }
 
-// describeTracking says in a few words what is true of tracking.
 func describeTracking(status *cbt.Status) string {
 	blockers := status.Blockers(false)
 	switch {
-	case status.Initialized():
+	case status.Tracked():
 		return "tracking works"
 	case len(blockers) > 0:
 		return "tracking cannot work: " + strings.Join(blockers, "; ")

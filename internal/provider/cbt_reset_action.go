@@ -20,10 +20,10 @@ var (
 	_ action.ActionWithModifyPlan       = (*cbtResetAction)(nil)
 )
 
-// NewCBTResetAction makes the action vma_cbt_reset.
+// NewCBTResetAction returns the action vma_cbt_reset.
 func NewCBTResetAction() action.Action { return &cbtResetAction{} }
 
-type cbtResetAction struct{ services *services }
+type cbtResetAction struct{ data *providerData }
 
 type cbtResetModel struct {
 	VMPath   types.String   `tfsdk:"vm_path"`
@@ -36,16 +36,14 @@ func (m cbtResetModel) names() vmNames {
 	return vmNames{VMPath: m.VMPath, VMUUID: m.VMUUID, VMMoid: m.VMMoid}
 }
 
-// Metadata implements action.Action.
 func (a *cbtResetAction) Metadata(_ context.Context, req action.MetadataRequest, resp *action.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cbt_reset"
 }
 
-// Schema implements action.Action.
 func (a *cbtResetAction) Schema(ctx context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Resets changed block tracking (CBT) of a virtual machine once: off, on, initialised, with a new epoch on every disk, so that the next copy is full. " +
-			"It is refused with snapshots present. A failed action is not repeated by the next apply; where tracking must be reset for certain, use `reset_triggers` of `vma_cbt`.",
+		MarkdownDescription: "Resets changed block tracking (CBT) of a virtual machine once: disables it, enables it and initialises every disk. Every disk gets a new epoch, so its next copy is full. " +
+			"The action fails if the virtual machine has snapshots. The next apply does not repeat a failed action; if it should, use `reset_triggers` of `vma_cbt` instead.",
 		Attributes: map[string]schema.Attribute{
 			attributePath: schema.StringAttribute{MarkdownDescription: descriptionInputPath, Optional: true, Validators: []validator.String{validInventoryPath()}},
 			attributeUUID: schema.StringAttribute{MarkdownDescription: descriptionUUID, Optional: true, Validators: []validator.String{validUUID()}},
@@ -55,38 +53,34 @@ func (a *cbtResetAction) Schema(ctx context.Context, _ action.SchemaRequest, res
 	}
 }
 
-// Configure implements action.ActionWithConfigure.
 func (a *cbtResetAction) Configure(_ context.Context, req action.ConfigureRequest, resp *action.ConfigureResponse) {
-	a.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	a.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators implements action.ActionWithConfigValidators.
 func (a *cbtResetAction) ConfigValidators(context.Context) []action.ConfigValidator {
 	return []action.ConfigValidator{actionvalidator.ExactlyOneOf(namePaths()...)}
 }
 
-// ModifyPlan implements action.ActionWithModifyPlan: it refuses what cannot
-// work, before the act.
+// ModifyPlan implements action.ActionWithModifyPlan. It rejects a reset that cannot work.
 func (a *cbtResetAction) ModifyPlan(ctx context.Context, req action.ModifyPlanRequest, resp *action.ModifyPlanResponse) {
 	var config cbtResetModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	name, at, known := config.names().name()
-	if resp.Diagnostics.HasError() || !known || a.services == nil || !a.services.known {
+	if resp.Diagnostics.HasError() || !known || a.data == nil || !a.data.known {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status, err := a.services.manager.Recent(ctx, name)
+	status, err := a.data.manager.ReadCached(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
-	if reasons := a.services.manager.ResetBlockers(ctx, status); len(reasons) > 0 {
+	if reasons := a.data.manager.ResetBlockers(ctx, status); len(reasons) > 0 {
 		resp.Diagnostics.Append(vmDiagnostic("Reset Change Tracking", at, &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons, Reset: true}))
 	}
 }
 
-// Invoke implements action.Action.
 func (a *cbtResetAction) Invoke(ctx context.Context, req action.InvokeRequest, resp *action.InvokeResponse) {
 	var config cbtResetModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -99,16 +93,16 @@ func (a *cbtResetAction) Invoke(ctx context.Context, req action.InvokeRequest, r
 	defer cancel()
 	ctx = withProgress(ctx, func(text string) { resp.SendProgress(action.InvokeProgressEvent{Message: text}) })
 	name, at, _ := config.names().name()
-	found, err := a.services.manager.Recent(ctx, name)
+	found, err := a.data.manager.ReadCached(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
-	status, err := a.services.manager.Reset(ctx, found.VM.Moid)
+	status, err := a.data.manager.Reset(ctx, found.VM.Moid)
 	if err != nil {
 		failed := vmDiagnostic("Reset Change Tracking", at, err)
 		resp.Diagnostics.AddAttributeError(at, failed.Summary(), failed.Detail()+
-			"\n\nThe next apply does not repeat an action: invoke it again. Meanwhile tracking may have to begin anew, and the next copy may be full.")
+			"\n\nThe next apply does not repeat a failed action: invoke it again. CBT may already be disabled or have a new epoch, so the next copy may be full.")
 		return
 	}
 	resp.SendProgress(action.InvokeProgressEvent{

@@ -30,75 +30,68 @@ var (
 	_ resource.ResourceWithIdentity         = (*cbtResource)(nil)
 )
 
-// NewCBTResource makes vma_cbt.
+// NewCBTResource returns the resource vma_cbt.
 func NewCBTResource() resource.Resource { return &cbtResource{} }
 
-type cbtResource struct{ services *services }
+type cbtResource struct{ data *providerData }
 
-// Metadata implements resource.Resource.
 func (r *cbtResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cbt"
 }
 
-// Schema implements resource.Resource.
 func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp *resource.SchemaResponse) {
 	attributes := nameAttributes()
 	attributes["allow_existing_snapshots"] = schema.BoolAttribute{
-		MarkdownDescription: "Whether tracking may start over snapshots that others made. VMware does not support it, and increments can then silently miss changes. Default `false`.",
+		MarkdownDescription: "Whether to start CBT although the virtual machine has snapshots that were made by others. VMware does not support this: increments can then silently miss changes. Default: `false`.",
 		Optional:            true, Computed: true, Default: booldefault.StaticBool(false),
 	}
 	attributes["reset_triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; when one changes, tracking is reset: off, on, initialised, with a new epoch on every disk, so that the next copy is full. To add them to a resource that exists, or to remove them, resets nothing.",
+		MarkdownDescription: "Any values; a changed value resets CBT: it is disabled, enabled and initialised, so every disk gets a new epoch and its next copy is full. Adding the map to an existing resource, or removing it, resets nothing.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_destroy"] = schema.StringAttribute{
-		MarkdownDescription: "What becomes of tracking when the resource is destroyed: `keep` it on (default), `disable` it, or `restore` what was found at create. Switching it off can hurt a backup product that relies on it.",
+		MarkdownDescription: "What happens to CBT when the resource is destroyed: `keep` leaves it as it is, `disable` disables it, `restore` restores the state found at create. Disabling CBT can break a backup product that relies on it. Default: `keep`.",
 		Optional:            true, Computed: true, Default: stringdefault.StaticString(onDestroyKeep),
 		Validators: []validator.String{stringvalidator.OneOf(onDestroyKeep, onDestroyDisable, onDestroyRestore)},
 	}
 	attributes["enabled"] = schema.BoolAttribute{
-		MarkdownDescription: "Whether tracking is switched on. It is always planned as `true`, so a plan shows where somebody switched it off.",
+		MarkdownDescription: "Whether CBT is enabled. Always planned as `true`, so a plan shows drift if somebody disabled it.",
 		Computed:            true, Default: booldefault.StaticBool(true),
 	}
 	attributes["initialized"] = schema.BoolAttribute{
-		MarkdownDescription: "Whether every disk that can be tracked has a change ID. It is always planned as `true`.",
+		MarkdownDescription: descriptionInitialized + " Always planned as `true`, so a plan shows drift.",
 		Computed:            true, Default: booldefault.StaticBool(true),
 	}
 	attributes["disks"] = disksAttribute()
 	attributes["timeouts"] = describedTimeouts(ctx, timeouts.Opts{
 		Create: true, Read: true, Update: true, Delete: true,
-		CreateDescription: describeTimeout("making tracking work", cbtWriteTimeout),
+		CreateDescription: describeTimeout("enabling CBT", cbtWriteTimeout),
 		ReadDescription:   describeTimeout("reading", readTimeout),
-		UpdateDescription: describeTimeout("repairing or resetting tracking", cbtWriteTimeout),
-		DeleteDescription: describeTimeout("switching tracking off", cbtWriteTimeout),
+		UpdateDescription: describeTimeout("repairing or resetting CBT", cbtWriteTimeout),
+		DeleteDescription: describeTimeout("disabling CBT", cbtWriteTimeout),
 	})
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Makes changed block tracking (CBT) of a virtual machine true and keeps it true: switched on, initialised on " +
-			"every disk by a temporary snapshot where one is needed, and verified. A plan shows drift, an apply repairs it in place.",
+		MarkdownDescription: "Enables changed block tracking (CBT) on a virtual machine and keeps it enabled: it initialises every disk, with a temporary snapshot if one is needed, " +
+			"and verifies that each has a change ID. A plan shows drift, and an apply repairs it in place.",
 		Attributes: attributes,
 	}
 }
 
-// IdentitySchema implements resource.ResourceWithIdentity.
 func (r *cbtResource) IdentitySchema(_ context.Context, _ resource.IdentitySchemaRequest, resp *resource.IdentitySchemaResponse) {
 	resp.IdentitySchema = identityschema.Schema{Attributes: map[string]identityschema.Attribute{
 		"id": identityschema.StringAttribute{Description: "Instance UUID of the virtual machine.", RequiredForImport: true},
 	}}
 }
 
-// Configure implements resource.ResourceWithConfigure.
 func (r *cbtResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	r.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators implements resource.ResourceWithConfigValidators.
 func (r *cbtResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{validNames()}
 }
 
-// ModifyPlan implements resource.ResourceWithModifyPlan: it reports before the
-// act what can be known before, and asks vCenter only where there is something
-// to do.
+// ModifyPlan implements resource.ResourceWithModifyPlan. It calls vCenter only if there is something to do.
 func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		return // destroy
@@ -107,44 +100,44 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	interrupted := state != nil && wasInterrupted(ctx, req.Private)
-	if interrupted { // or nothing might be a change
+	interrupted := state != nil && loadInterrupted(ctx, req.Private)
+	if interrupted { // force a change, otherwise the plan might be empty
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), types.ListUnknown(types.ObjectType{AttrTypes: diskTypes}))...)
 	}
 	if state != nil && !interrupted && !plan.work(state) {
 		if !plan.Disks.Equal(state.Disks) {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), state.Disks)...)
 		}
-		if config.settled(state.vmNames) {
+		if config.sameNames(state.vmNames) {
 			return
 		}
 	}
-	if r.services == nil || !r.services.known {
+	if r.data == nil || !r.data.known {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.services.planned(ctx, config.vmNames, namesOf(state), req.Private, resp)
+	status := r.data.planned(ctx, config.vmNames, namesOf(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
 	if len(resp.RequiresReplace) > 0 {
-		state = nil // it is a create
+		state = nil // a replacement is a create
 	}
 	r.refuse(ctx, config, plan, state, status, resp)
 }
 
-// refuse reports everything that stands in the way of what the plan wants.
+// refuse reports everything that blocks the planned change.
 func (r *cbtResource) refuse(
 	ctx context.Context, config, plan cbtModel, state *cbtModel, status *cbt.Status, resp *resource.ModifyPlanResponse,
 ) {
 	blocked := &cbt.BlockedError{VM: status.VM.Path, Reset: plan.resets(state)}
 	if blocked.Reset {
-		blocked.Reasons = r.services.manager.ResetBlockers(ctx, status)
+		blocked.Reasons = r.data.manager.ResetBlockers(ctx, status)
 		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",
-			fmt.Sprintf("Tracking of %q will be switched off and on again. Every change ID from before is then worthless, and the next copy of every disk is full.", status.VM.Path))
+			fmt.Sprintf("CBT of %q will be disabled and enabled again. All earlier change IDs become invalid, and the next copy of every disk is full. If you do not want this, set reset_triggers back to its old value.", status.VM.Path))
 	} else {
-		blocked.Reasons = r.services.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
+		blocked.Reasons = r.data.manager.Blockers(ctx, status, plan.AllowExistingSnapshots.ValueBool())
 	}
 	if len(blocked.Reasons) > 0 {
 		resp.Diagnostics.Append(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil))
@@ -152,7 +145,6 @@ func (r *cbtResource) refuse(
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
-// Create implements resource.Resource.
 func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var config, plan cbtModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -165,15 +157,15 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	name, at, _ := config.name()
-	found, err := r.services.manager.Recent(ctx, name)
+	found, err := r.data.manager.ReadCached(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
-	if resp.Diagnostics.Append(config.contradictions(found.VM)...); resp.Diagnostics.HasError() {
+	if resp.Diagnostics.Append(config.validateAgainst(found.VM)...); resp.Diagnostics.HasError() {
 		return
 	}
-	status, err := r.services.manager.Ensure(ctx, found.VM.Moid, plan.options())
+	status, err := r.data.manager.Ensure(ctx, found.VM.Moid, plan.options())
 	interrupted := err != nil && errors.Is(ctx.Err(), context.Canceled)
 	if interrupted {
 		status = r.afterInterrupt(ctx, at, found, err, &resp.Diagnostics)
@@ -183,21 +175,20 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(resp.Private.SetKey(ctx, privateFound, encodeFound(found))...)
-	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
+	resp.Diagnostics.Append(saveFound(ctx, resp.Private, found)...)
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	plan.fromStatus(status, &resp.Diagnostics)
-	if interrupted { // Terraform insists on what was planned; the mark says that it need not be so
+	if interrupted { // Terraform requires the planned values; the mark shows that they are unverified
 		plan.Enabled, plan.Initialized = types.BoolValue(true), types.BoolValue(true)
-		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, true)...)
+		resp.Diagnostics.Append(saveInterrupted(ctx, resp.Private, true)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
-// undo restores what a create found that failed half way, where on_destroy asks
-// for that: nothing is in state that would remember it. One that failed before it
-// wrote anything has nothing to undo, and others may have switched tracking on.
+// undo disables CBT again after a failed create if on_destroy is "restore", because no state will record what
+// was found. It does nothing if the create failed before its first write: somebody else may have enabled CBT.
 func (r *cbtResource) undo(ctx context.Context, plan cbtModel, found *cbt.Status, failed error) error {
 	stage, ok := errors.AsType[*cbt.StageError](failed)
 	wrote := ok && (stage.Stage == cbt.StageEnable || stage.Stage == cbt.StageInitialize)
@@ -206,32 +197,30 @@ func (r *cbtResource) undo(ctx context.Context, plan cbtModel, found *cbt.Status
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	if err := r.services.manager.Disable(ctx, found.VM.Moid); err != nil && !errors.Is(err, vsphere.ErrNotFound) {
-		return fmt.Errorf("tracking of %s was off before, and could not be switched off again: %w", found.VM.Path, err)
+	if err := r.data.manager.Disable(ctx, found.VM.Moid); err != nil && !errors.Is(err, vsphere.ErrNotFound) {
+		return fmt.Errorf("CBT of %s was disabled before, and could not be disabled again: %w", found.VM.Path, err)
 	}
 	return nil
 }
 
-// undoTimeout bounds what undoes a create that failed.
 const undoTimeout = 5 * time.Minute
 
-// interruptTimeout bounds what is still read after an interrupt.
+// interruptTimeout limits the read after an interrupt.
 const interruptTimeout = 30 * time.Second
 
-// afterInterrupt reads the VM where a create was interrupted. Where that is
-// possible the resource goes into state, with what was found before, and the next
-// apply goes on in place; Terraform calls the apply a failure all the same.
+// afterInterrupt reads the VM after an interrupted create, so that the resource can go into state and the next
+// apply continues in place. Terraform still reports the apply as failed.
 func (r *cbtResource) afterInterrupt(
 	ctx context.Context, at path.Path, found *cbt.Status, interrupted error, diags *diag.Diagnostics,
 ) *cbt.Status {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), interruptTimeout)
 	defer cancel()
-	status, err := r.services.manager.Status(ctx, found.VM.Moid)
+	status, err := r.data.manager.ReadUncached(ctx, found.VM.Moid)
 	if err != nil {
 		diags.Append(vmDiagnostic("Enable Change Tracking", at, interrupted))
 		return nil
 	}
-	detail := fmt.Sprintf("Making change tracking of %q work was interrupted. The next plan shows what is left to do, and the next apply goes on in place.", found.VM.Path)
+	detail := fmt.Sprintf("Enabling CBT on %q was interrupted. The next plan shows what is left to do, and the next apply continues in place.", found.VM.Path)
 	if left, ok := errors.AsType[*cbt.LeftSnapshotError](interrupted); ok {
 		detail += "\n\n" + sentence(left)
 	}
@@ -239,7 +228,6 @@ func (r *cbtResource) afterInterrupt(
 	return status
 }
 
-// Read implements resource.Resource.
 func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state cbtModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
@@ -247,17 +235,17 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		return
 	}
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, state.ID)...)
-	r.services.refreshed.Store(state.ID.ValueString(), true)
-	if !r.services.known {
-		return // the state stays as it is until the provider can look
+	r.data.refreshed.Store(state.ID.ValueString(), true)
+	if !r.data.known {
+		return // keep the state until the provider is configured
 	}
 	timeout, diags := state.Timeouts.Read(ctx, readTimeout)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := current(ctx, r.services.manager.Look, state.vmNames)
+	status, err := current(ctx, r.data.manager.Read, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
-		r.services.rememberGone(state.vmNames)
+		r.data.addGone(state.vmNames)
 		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return
@@ -268,14 +256,13 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 	}
 	state.refresh(status.VM)
 	state.setStatus(status, &resp.Diagnostics)
-	if wasInterrupted(ctx, req.Private) { // the state says now what is
-		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, false)...)
+	if loadInterrupted(ctx, req.Private) { // the state is verified now
+		resp.Diagnostics.Append(saveInterrupted(ctx, resp.Private, false)...)
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
-// Update implements resource.Resource. It does nothing in vCenter where only
-// settings changed.
+// Update implements resource.Resource. If only settings changed, it does nothing in vCenter.
 func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, plan, state cbtModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -285,8 +272,8 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
-	interrupted := wasInterrupted(ctx, req.Private)
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
+	interrupted := loadInterrupted(ctx, req.Private)
 	if !interrupted && !plan.work(&state) {
 		plan.Disks = state.Disks
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
@@ -296,20 +283,20 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	found, err := current(ctx, r.services.manager.Recent, state.vmNames)
+	found, err := current(ctx, r.data.manager.ReadCached, state.vmNames)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
 	status, err := r.repair(ctx, plan, state, found.VM.Moid)
 	if err != nil {
-		// What is true now nobody has looked at: the state stays as it was.
-		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, true)...)
+		// The actual state is not known: keep the old state and mark it.
+		resp.Diagnostics.Append(saveInterrupted(ctx, resp.Private, true)...)
 		resp.Diagnostics.Append(vmDiagnostic(plan.verb(&state), path.Root("id"), err))
 		return
 	}
 	if interrupted {
-		resp.Diagnostics.Append(markInterrupted(ctx, resp.Private, false)...)
+		resp.Diagnostics.Append(saveInterrupted(ctx, resp.Private, false)...)
 	}
 	plan.fromStatus(status, &resp.Diagnostics)
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
@@ -318,33 +305,30 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 
 func (r *cbtResource) repair(ctx context.Context, plan, state cbtModel, moid string) (*cbt.Status, error) {
 	if plan.resets(&state) {
-		return r.services.manager.Reset(ctx, moid)
+		return r.data.manager.Reset(ctx, moid)
 	}
-	return r.services.manager.Ensure(ctx, moid, plan.options())
+	return r.data.manager.Ensure(ctx, moid, plan.options())
 }
 
-// Delete implements resource.Resource.
 func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
 	var state cbtModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	prior, diags := req.Private.GetKey(ctx, privateFound)
-	resp.Diagnostics.Append(diags...)
-	disables := state.disablesOnDestroy(prior, &resp.Diagnostics)
-	if !disables && state.Initialized.ValueBool() && !wasInterrupted(ctx, req.Private) {
+	disables := state.disablesOnDestroy(ctx, req.Private, &resp.Diagnostics)
+	if !disables && state.Initialized.ValueBool() && !loadInterrupted(ctx, req.Private) {
 		return
 	}
 	timeout, diags := state.Timeouts.Delete(ctx, cbtWriteTimeout)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	found, err := current(ctx, r.services.manager.Recent, state.vmNames)
+	found, err := current(ctx, r.data.manager.ReadCached, state.vmNames)
 	if err == nil && disables {
-		err = r.services.manager.Disable(ctx, found.VM.Moid)
-	} else if err == nil { // a temporary snapshot may be left, and nobody would look any more
-		err = r.services.manager.Tidy(ctx, found.VM.Moid)
+		err = r.data.manager.Disable(ctx, found.VM.Moid)
+	} else if err == nil { // remove a leftover temporary snapshot, since no later run will
+		err = r.data.manager.Tidy(ctx, found.VM.Moid)
 	}
 	if err != nil && !errors.Is(err, vsphere.ErrNotFound) {
 		resp.Diagnostics.Append(vmDiagnostic("Disable Change Tracking", path.Root("id"), err))

@@ -60,7 +60,7 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 					})),
 				},
 			},
-			{ // somebody switches tracking off
+			{ // somebody disables CBT
 				PreConfig:        func() { vm.SetTracking(false) },
 				Config:           config,
 				ConfigPlanChecks: action(plancheck.ResourceActionUpdate),
@@ -68,7 +68,7 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 					attribute("enabled", knownvalue.Bool(true)),
 				},
 			},
-			{ // somebody adds a disk, which no stun has initialised
+			{ // somebody adds a disk that no stun has initialised
 				PreConfig: func() {
 					_, err := vm.AddDisk(vspheretest.Disk{})
 					must(t, err)
@@ -80,18 +80,18 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 					attribute("disks", knownvalue.ListSizeExact(3)),
 				},
 			},
-			{ // other tools' snapshots move change IDs and cause no diff
+			{ // other tools' snapshots cause no diff
 				PreConfig: func() { must(t, vm.AddSnapshot("nightly", ""), vm.RemoveSnapshots()) },
 				Config:    config,
 				PlanOnly:  true,
 			},
-			{ // the VM is renamed: the plan says where it is
+			{ // the VM is renamed: the plan shows the new path
 				PreConfig:          func() { must(t, vm.Rename("web02")) },
 				Config:             config,
 				PlanOnly:           true,
 				ExpectNonEmptyPlan: true,
 			},
-			{ // the new path in the configuration replaces nothing
+			{ // the new path causes no replacement
 				Config:            e.provider() + "resource \"vma_cbt\" \"web\" {\n vm_path = \"/DC0/vm/prod/web02\"\n}\n",
 				ConfigPlanChecks:  action(plancheck.ResourceActionNoop),
 				ConfigStateChecks: []statecheck.StateCheck{attribute("vm_name", knownvalue.StringExact("web02"))},
@@ -106,8 +106,7 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 	}
 }
 
-// What cannot work is refused by the plan, every reason at once, and nothing is
-// touched; where it appears only at apply, the apply says the same.
+// A plan reports all blockers and changes nothing. A blocker that appears after the plan fails the apply.
 func TestCBTRefusals(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
@@ -151,7 +150,7 @@ func TestCBTRefusals(t *testing.T) {
 			if got := vm.Snapshots(); !slices.Equal(got, before) {
 				t.Errorf("snapshots now: %v", got)
 			}
-			// The data source says the same.
+			// The data source reports the same blockers.
 			var checks []resource.TestCheckFunc
 			for _, want := range test.want {
 				checks = append(checks, resource.TestMatchOutput("blockers", regexp.MustCompile(regexp.QuoteMeta(want))))
@@ -185,8 +184,6 @@ func TestCBTAllowsExistingSnapshots(t *testing.T) {
 	}
 }
 
-// A disk without a change ID after the snapshot is an error that names it, and
-// the next apply tries again.
 func TestCBTNamesDisksThatGotNoChangeID(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -275,7 +272,6 @@ func TestCBTOnDestroy(t *testing.T) {
 	}
 }
 
-// A VM that is gone leaves state, and the next plan would make it anew.
 func TestCBTVMGone(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -289,7 +285,7 @@ func TestCBTVMGone(t *testing.T) {
 	})
 }
 
-// A VM that was registered anew has another managed object ID and is found.
+// A VM that was registered again has a new managed object ID.
 func TestCBTReregistered(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -304,7 +300,6 @@ func TestCBTReregistered(t *testing.T) {
 	})
 }
 
-// A path that leads to another VM now is a replacement.
 func TestCBTAnotherVM(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -325,7 +320,6 @@ func TestCBTAnotherVM(t *testing.T) {
 	})
 }
 
-// Settings alone change nothing in vCenter.
 func TestCBTSettingsOnly(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -348,7 +342,6 @@ func TestCBTSettingsOnly(t *testing.T) {
 	}
 }
 
-// Import by each name, with nothing to change afterwards.
 func TestCBTImport(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -382,8 +375,7 @@ func TestCBTImport(t *testing.T) {
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: steps})
 }
 
-// A name that was mistyped is no move, and nothing is made of it; one that is
-// right and was the VM's until somebody renamed it is.
+// A mistyped name is an error. The old name of a renamed VM is a warning.
 func TestCBTMistypedName(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -402,8 +394,7 @@ func TestCBTMistypedName(t *testing.T) {
 	})
 }
 
-// What on_destroy = "restore" is to restore is what was there before the first
-// attempt, also where that one failed.
+// "restore" restores the state before the first attempt, even if that attempt failed.
 func TestCBTRestoresAfterAFailure(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -430,7 +421,6 @@ func TestCBTRestoresAfterAFailure(t *testing.T) {
 	}
 }
 
-// A destroy that keeps tracking does not keep a temporary snapshot.
 func TestCBTDestroyRemovesALeftover(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -450,8 +440,7 @@ func TestCBTDestroyRemovesALeftover(t *testing.T) {
 	}
 }
 
-// A name that another resource tells only during the apply may turn out to be
-// another VM's: that is said, and the next apply replaces.
+// A name known only during the apply may be another VM's: that is an error, and the next apply replaces.
 func TestCBTNameKnownTooLate(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -470,8 +459,7 @@ func TestCBTNameKnownTooLate(t *testing.T) {
 	})
 }
 
-// Whatever a reset is to do to the VM that a replacement lets go, or takes up,
-// is not asked for.
+// With a replacement, the plan does not check whether a reset would work.
 func TestCBTReplacementResetsNothing(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

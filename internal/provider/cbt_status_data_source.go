@@ -16,23 +16,20 @@ var (
 	_ datasource.DataSourceWithConfigValidators = (*cbtStatusDataSource)(nil)
 )
 
-// NewCBTStatusDataSource makes vma_cbt_status.
+// NewCBTStatusDataSource returns the data source vma_cbt_status.
 func NewCBTStatusDataSource() datasource.DataSource { return &cbtStatusDataSource{} }
 
-type cbtStatusDataSource struct{ services *services }
+type cbtStatusDataSource struct{ data *providerData }
 
-// cbtStatusModel is the data source's; statusModel is what it reads.
 type cbtStatusModel struct {
 	statusModel
 	Timeouts timeouts.Value `tfsdk:"timeouts"`
 }
 
-// Metadata implements datasource.DataSource.
 func (d *cbtStatusDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cbt_status"
 }
 
-// Schema implements datasource.DataSource.
 func (d *cbtStatusDataSource) Schema(ctx context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	attributes := statusAttributes()
 	attributes[attributePath] = schema.StringAttribute{
@@ -46,22 +43,19 @@ func (d *cbtStatusDataSource) Schema(ctx context.Context, _ datasource.SchemaReq
 	}
 	attributes["timeouts"] = describedReadTimeout(ctx)
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Reads changed block tracking (CBT) of one virtual machine: whether it is on, whether it works on each disk, and what stands in its way. It changes nothing.",
+		MarkdownDescription: "Reads the changed block tracking (CBT) state of one virtual machine: whether CBT is enabled, whether it works on each disk, and what blocks it. It changes nothing.",
 		Attributes:          attributes,
 	}
 }
 
-// Configure implements datasource.DataSourceWithConfigure.
 func (d *cbtStatusDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	d.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators implements datasource.DataSourceWithConfigValidators.
 func (d *cbtStatusDataSource) ConfigValidators(context.Context) []datasource.ConfigValidator {
 	return []datasource.ConfigValidator{datasourcevalidator.ExactlyOneOf(namePaths()...)}
 }
 
-// Read implements datasource.DataSource.
 func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var config cbtStatusModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -69,7 +63,7 @@ func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadReque
 		return
 	}
 	name, at, _ := config.name()
-	if !d.services.known {
+	if !d.data.known {
 		resp.Diagnostics.Append(unknownProvider(at))
 		return
 	}
@@ -77,13 +71,13 @@ func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadReque
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := d.services.manager.Find(ctx, name)
+	status, err := d.data.manager.Read(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Change Tracking", at, err))
 		return
 	}
 	spelled := config.VMUUID
-	config.statusModel = newStatusModel(status, d.services.manager.Blockers(ctx, status, false))
+	config.statusModel = newStatusModel(status, d.data.manager.Blockers(ctx, status, false))
 	if !spelled.IsNull() && !spelled.IsUnknown() {
 		config.VMUUID = types.StringValue(spelled.ValueString())
 	}

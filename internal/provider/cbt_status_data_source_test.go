@@ -61,7 +61,7 @@ func TestCBTStatus(t *testing.T) {
 	})
 }
 
-// An estate is read in a handful of calls, whatever its size.
+// The number of calls must not grow with the number of VMs.
 func TestCBTStatuses(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -91,7 +91,7 @@ func TestCBTStatuses(t *testing.T) {
 				Check: resource.ComposeAggregateTestCheckFunc(
 					resource.TestCheckOutput("on", "/DC0/vm/prod/db01"),
 					resource.TestCheckOutput("off", "/DC0/vm/prod/db02"),
-					resource.TestCheckOutput("named", "/DC0/vm/prod/web/web01 /DC0/vm/test/web01"), // sorted
+					resource.TestCheckOutput("named", "/DC0/vm/prod/web/web01 /DC0/vm/test/web01"), // sorted by path
 					resource.TestMatchOutput("blockers", regexp.MustCompile(`it has 1 snapshot \("s" of`)),
 				),
 			},

@@ -7,7 +7,9 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 )
 
-// statusModel is what is true of tracking on one VM.
+const descriptionInitialized = "Whether the initialisation of CBT is complete: every disk that can be tracked has a change ID, and the temporary snapshot that this takes is removed."
+
+// statusModel is the CBT status of one VM, in vma_cbt_status and vma_cbt_statuses.
 type statusModel struct {
 	vmNames
 	Enabled             types.Bool        `tfsdk:"enabled"`
@@ -35,7 +37,6 @@ type statusDiskModel struct {
 	Reason        types.String `tfsdk:"reason"`
 }
 
-// statusAttributes are the attributes of statusModel, all computed.
 func statusAttributes() map[string]schema.Attribute {
 	text := func(description string) schema.Attribute {
 		return schema.StringAttribute{MarkdownDescription: description, Computed: true}
@@ -55,35 +56,34 @@ func statusAttributes() map[string]schema.Attribute {
 		attributePath:          text("Inventory path of the virtual machine."),
 		attributeUUID:          text(descriptionUUID),
 		attributeMoid:          text(descriptionMoid),
-		"enabled":              flag("Whether tracking is switched on: configured, which is not yet working."),
-		"initialized":          flag("Whether there are disks that can be tracked, and each has a change ID: tracking works."),
-		"supported":            flag("Whether the virtual hardware and its host can track changes at all."),
-		"power_state":          text("`poweredOn`, `poweredOff` or `suspended`."),
-		"hardware_version":     number("Version of the virtual hardware: 19 for `vmx-19`. Tracking needs 7 or newer."),
-		"template":             flag("Whether it is a template."),
-		"snapshots":            texts("Names of its snapshots, each before its children."),
-		"consolidation_needed": flag("Whether a snapshot was removed without merging its changes."),
-		"blockers":             texts("Why tracking cannot be made to work now, each with its cure; empty where it works or can be made to."),
+		"enabled":              flag("Whether CBT is enabled in the configuration of the virtual machine; `initialized` reports whether it works."),
+		"initialized":          flag(descriptionInitialized),
+		"supported":            flag("Whether the virtual hardware and the host support CBT."),
+		"power_state":          text("Power state: `poweredOn`, `poweredOff` or `suspended`."),
+		"hardware_version":     number("Version of the virtual hardware, such as 19 for `vmx-19`. CBT needs 7 or newer."),
+		"template":             flag("Whether the virtual machine is a template."),
+		"snapshots":            texts("Names of the snapshots; each parent comes before its children."),
+		"consolidation_needed": flag("Whether the disks need consolidation: a snapshot was removed, but its changes were not merged."),
+		"blockers":             texts("Reasons why CBT cannot be enabled now, each with what to do. Empty if CBT works or can be enabled."),
 		"disks": schema.ListNestedAttribute{
-			MarkdownDescription: "Its disks.",
+			MarkdownDescription: "Disks of the virtual machine, each with its CBT state.",
 			Computed:            true,
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"key":            number("Device key, unique in the virtual machine: 2000, 2001, …"),
+				"key":            number("Device key, unique in the virtual machine, such as 2000 or 2001."),
 				"label":          text("Label, such as `Hard disk 1`."),
 				"file":           text("Datastore path of the disk."),
 				"capacity_bytes": number("Capacity in bytes."),
-				"mode":           text("Disk mode, such as `persistent` or `independent_persistent`; null where its kind has none."),
-				"trackable":      flag("Whether this kind of disk can be tracked."),
-				"tracked":        flag("Whether it is tracked: tracking is on and the disk has a change ID."),
-				"change_id":      text("Change ID, `<epoch>/<sequence>`; null where it has none. It moves with every snapshot."),
-				"epoch":          text("Epoch of the change ID: it changes when tracking starts anew. Null without a change ID."),
-				"reason":         text("Why it is not tracked, null where it is."),
+				"mode":           text("Disk mode, such as `persistent` or `independent_persistent`; null if this kind of disk has none."),
+				"trackable":      flag("Whether CBT supports this kind of disk."),
+				"tracked":        flag("Whether CBT works on the disk: it is enabled, and the disk has a change ID."),
+				"change_id":      text("Change ID, `<epoch>/<sequence>`; null if the disk has none. It changes with every snapshot."),
+				"epoch":          text("Epoch of the change ID, which changes when CBT is reset; null if the disk has no change ID."),
+				"reason":         text("Why the disk is not tracked; null if it is tracked."),
 			}},
 		},
 	}
 }
 
-// newStatusModel takes what is true, and what stands in its way.
 func newStatusModel(status *cbt.Status, blockers []string) statusModel {
 	vm := status.VM
 	m := statusModel{

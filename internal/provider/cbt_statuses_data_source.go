@@ -12,26 +12,24 @@ import (
 
 var _ datasource.DataSourceWithConfigure = (*cbtStatusesDataSource)(nil)
 
-// NewCBTStatusesDataSource makes vma_cbt_statuses.
+// NewCBTStatusesDataSource returns the data source vma_cbt_statuses.
 func NewCBTStatusesDataSource() datasource.DataSource { return &cbtStatusesDataSource{} }
 
-type cbtStatusesDataSource struct{ services *services }
+type cbtStatusesDataSource struct{ data *providerData }
 
 type cbtStatusesModel struct {
-	estateModel
+	inventoryFilter
 	VMs      []statusModel  `tfsdk:"vms"`
 	Timeouts timeouts.Value `tfsdk:"timeouts"`
 }
 
-// Metadata implements datasource.DataSource.
 func (d *cbtStatusesDataSource) Metadata(_ context.Context, req datasource.MetadataRequest, resp *datasource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_cbt_statuses"
 }
 
-// Schema implements datasource.DataSource.
 func (d *cbtStatusesDataSource) Schema(ctx context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Reads changed block tracking (CBT) of a whole estate at once, for reports and for `for_each`. Its cost hardly grows with the number of virtual machines. It changes nothing.",
+		MarkdownDescription: "Reads the changed block tracking (CBT) state of many virtual machines at once, for reports and for `for_each`. The number of vCenter calls hardly grows with the number of virtual machines. It changes nothing.",
 		Attributes: map[string]schema.Attribute{
 			"folder": schema.StringAttribute{
 				MarkdownDescription: descriptionFolder,
@@ -55,19 +53,17 @@ func (d *cbtStatusesDataSource) Schema(ctx context.Context, _ datasource.SchemaR
 	}
 }
 
-// Configure implements datasource.DataSourceWithConfigure.
 func (d *cbtStatusesDataSource) Configure(_ context.Context, req datasource.ConfigureRequest, resp *datasource.ConfigureResponse) {
-	d.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	d.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// Read implements datasource.DataSource.
 func (d *cbtStatusesDataSource) Read(ctx context.Context, req datasource.ReadRequest, resp *datasource.ReadResponse) {
 	var config cbtStatusesModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if !d.services.known {
+	if !d.data.known {
 		resp.Diagnostics.Append(unknownProvider(path.Root("folder")))
 		return
 	}
@@ -75,11 +71,11 @@ func (d *cbtStatusesDataSource) Read(ctx context.Context, req datasource.ReadReq
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	chosen, diags := config.read(ctx, d.services)
+	chosen, diags := config.read(ctx, d.data)
 	if resp.Diagnostics.Append(diags...); resp.Diagnostics.HasError() {
 		return
 	}
-	blockers := d.services.manager.AllBlockers(ctx, chosen, false)
+	blockers := d.data.manager.AllBlockers(ctx, chosen, false)
 	config.VMs = []statusModel{}
 	for _, status := range chosen {
 		config.VMs = append(config.VMs, newStatusModel(status, blockers[status.VM.Moid]))

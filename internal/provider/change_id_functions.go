@@ -16,10 +16,10 @@ var (
 	_ function.Function = nextCycleFunction{}
 )
 
-// NewParseChangeIDFunction makes provider::vma::parse_change_id.
+// NewParseChangeIDFunction returns provider::vma::parse_change_id.
 func NewParseChangeIDFunction() function.Function { return parseChangeIDFunction{} }
 
-// NewNextCycleFunction makes provider::vma::next_cycle.
+// NewNextCycleFunction returns provider::vma::next_cycle.
 func NewNextCycleFunction() function.Function { return nextCycleFunction{} }
 
 type (
@@ -32,25 +32,22 @@ type changeIDModel struct {
 	Sequence int64  `tfsdk:"sequence"`
 }
 
-// Metadata implements function.Function.
 func (parseChangeIDFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
 	resp.Name = "parse_change_id"
 }
 
-// Definition implements function.Function.
 func (parseChangeIDFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
 	resp.Definition = function.Definition{
 		Summary: "Splits a change ID into its epoch and its sequence",
-		MarkdownDescription: "Splits a change ID, `<epoch>/<sequence>`, into an object of its `epoch` (a string) and its `sequence` (a number). " +
-			"The epoch changes when tracking starts anew, and every older change ID is then worthless; the sequence grows with each snapshot.",
+		MarkdownDescription: "Splits a change ID, `<epoch>/<sequence>`, into an object with `epoch` (a string) and `sequence` (a number). " +
+			"The epoch changes when CBT is reset, and older change IDs are then invalid. The sequence grows with each snapshot.",
 		Parameters: []function.Parameter{function.StringParameter{
-			Name: "id", MarkdownDescription: "Change ID, such as `change_id` of a disk of `vma_cbt_status`.",
+			Name: "id", MarkdownDescription: "Change ID, such as `change_id` of a disk in `vma_cbt_status`.",
 		}},
 		Return: function.ObjectReturn{AttributeTypes: map[string]attr.Type{"epoch": types.StringType, "sequence": types.Int64Type}},
 	}
 }
 
-// Run implements function.Function.
 func (parseChangeIDFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
 	var id string
 	if resp.Error = req.Arguments.Get(ctx, &id); resp.Error != nil {
@@ -64,33 +61,30 @@ func (parseChangeIDFunction) Run(ctx context.Context, req function.RunRequest, r
 	resp.Error = resp.Result.Set(ctx, changeIDModel{Epoch: parsed.Epoch, Sequence: parsed.Sequence})
 }
 
-// Metadata implements function.Function.
 func (nextCycleFunction) Metadata(_ context.Context, _ function.MetadataRequest, resp *function.MetadataResponse) {
 	resp.Name = "next_cycle"
 }
 
-// Definition implements function.Function.
 func (nextCycleFunction) Definition(_ context.Context, _ function.DefinitionRequest, resp *function.DefinitionResponse) {
-	none := "; null or empty where there is none"
+	none := "; null or empty if there is none"
 	resp.Definition = function.Definition{
 		Summary: "Tells whether the next copy of a disk is full or incremental",
-		MarkdownDescription: "Tells what the next copy of a disk is: `incremental` where the change ID that was copied last and the one that the disk has now " +
-			"are of the same epoch, else `full`.",
+		MarkdownDescription: "Returns the kind of the next copy of a disk: `incremental` if the change ID that was copied last and the current change ID of the disk " +
+			"have the same epoch, else `full`.",
 		Parameters: []function.Parameter{
 			function.StringParameter{
 				Name: "previous", AllowNullValue: true,
-				MarkdownDescription: "Change ID that was copied last, such as one of `change_ids` of `vma_replication`" + none + ".",
+				MarkdownDescription: "Change ID that was copied last, such as a value in `change_ids` of `vma_replication`" + none + ".",
 			},
 			function.StringParameter{
 				Name: "current", AllowNullValue: true,
-				MarkdownDescription: "Change ID that the disk has now, such as `change_id` of a disk of `vma_cbt_status`" + none + ".",
+				MarkdownDescription: "Current change ID of the disk, such as `change_id` of a disk in `vma_cbt_status`" + none + ".",
 			},
 		},
 		Return: function.StringReturn{},
 	}
 }
 
-// Run implements function.Function.
 func (nextCycleFunction) Run(ctx context.Context, req function.RunRequest, resp *function.RunResponse) {
 	var previous, current types.String
 	if resp.Error = req.Arguments.Get(ctx, &previous, &current); resp.Error != nil {
@@ -110,5 +104,5 @@ func (nextCycleFunction) Run(ctx context.Context, req function.RunRequest, resp 
 
 func invalidChangeID(argument int64, id string) *function.FuncError {
 	return function.NewArgumentFuncError(argument, fmt.Sprintf(
-		"%q is not a change ID: give one as vCenter shows it, <epoch>/<sequence>, where the sequence is a whole number", id))
+		"%q is not a change ID: write it as vCenter shows it, <epoch>/<sequence>, with a whole number as sequence", id))
 }

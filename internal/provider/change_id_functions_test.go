@@ -9,7 +9,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 )
 
-// output evaluates an expression, which needs no vCenter.
+// output evaluates an expression without a vCenter.
 func output(t *testing.T, expression string, step resource.TestStep) {
 	t.Helper()
 	e := &estate{}
@@ -17,7 +17,7 @@ func output(t *testing.T, expression string, step resource.TestStep) {
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: []resource.TestStep{step}})
 }
 
-// An epoch is everything before the last slash.
+// The epoch is everything before the last slash.
 func TestParseChangeIDFunction(t *testing.T) {
 	t.Parallel()
 	epoch := "52 de c0 d9 b9 43 9d 10-61 d5 4c 1b e9 7b 65 63"

@@ -15,7 +15,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// words makes a pattern that allows Terraform's line breaks between words.
+// words returns a pattern that allows line breaks between words.
 func words(text string) *regexp.Regexp {
 	parts := strings.Fields(text)
 	for i, part := range parts {
@@ -24,7 +24,6 @@ func words(text string) *regexp.Regexp {
 	return regexp.MustCompile(strings.Join(parts, `\s+`))
 }
 
-// refused plans a configuration that must fail with a text.
 func (e *estate) refused(t *testing.T, config, want string) {
 	t.Helper()
 	resource.UnitTest(t, resource.TestCase{
@@ -33,8 +32,7 @@ func (e *estate) refused(t *testing.T, config, want string) {
 	})
 }
 
-// untouched fails the test where anything was written to vCenter, or migratekit
-// was started.
+// untouched fails the test if vCenter was changed or migratekit was started.
 func (e *estate) untouched(t *testing.T) {
 	t.Helper()
 	for _, method := range []string{"ReconfigVM_Task", "CreateSnapshot_Task", "RemoveSnapshot_Task"} {
@@ -47,7 +45,6 @@ func (e *estate) untouched(t *testing.T) {
 	}
 }
 
-// Bad input is refused before anything is done, with the attribute named.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -113,7 +110,7 @@ func TestBadInput(t *testing.T) {
 func TestUnreachableHostEndsWithinItsTimeout(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // it accepts, and says nothing
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0") // it accepts connections and never answers
 	must(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
 	config := strings.ReplaceAll(e.provider(), e.URL.Host, listener.Addr().String())
@@ -126,8 +123,7 @@ func TestUnreachableHostEndsWithinItsTimeout(t *testing.T) {
 	})
 }
 
-// Configuration comes from the environment where the block does not have it,
-// and the block wins. Not parallel: it sets variables.
+// The provider block overrides the environment. Not parallel: the test sets environment variables.
 func TestEnvironment(t *testing.T) {
 	e := newEstate(t)
 	e.addVM(t, vspheretest.Spec{Path: webPath})
@@ -158,8 +154,7 @@ func TestEnvironment(t *testing.T) {
 	run(step("provider \"vma\" {}\n", words("The environment variable VSPHERE_ALLOW_UNVERIFIED_SSL is \"perhaps\"")))
 }
 
-// A provider whose configuration is known after apply only dials nothing and
-// refuses nothing at plan.
+// A plan with unknown provider configuration neither connects nor fails.
 func TestUnknownConfiguration(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

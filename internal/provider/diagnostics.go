@@ -17,9 +17,8 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// vmDiagnostic turns an error about a VM into what the practitioner reads: what
-// happened to which object, what to do, and the cause. Verb is what was tried
-// ("Read Virtual Machine"), at the attribute that names the VM.
+// vmDiagnostic converts an error about a VM into a diagnostic: what happened, what to do, and the cause. verb
+// is the operation ("Read Virtual Machine"), at the attribute that names the VM.
 func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 	if _, left := errors.AsType[*cbt.LeftSnapshotError](err); left {
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to Remove Temporary Snapshot", sentence(err))
@@ -38,9 +37,9 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb,
-			"The operation did not end within its timeout. Raise it in timeouts if vCenter only needs longer. The next plan shows what is left to do.\n\n"+err.Error())
+			"The operation did not finish within its timeout. If vCenter only needs more time, raise the value in timeouts. The next plan shows what is left to do.\n\n"+err.Error())
 	case errors.Is(err, context.Canceled):
-		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, "The operation was interrupted, and what was begun was tidied up. The next apply goes on.\n\n"+err.Error())
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, "The operation was interrupted and cleaned up. Run it again to continue.\n\n"+err.Error())
 	case errors.As(err, &blocked):
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(blocked))
 	case errors.As(err, &notVM):
@@ -48,33 +47,32 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 			sentence(notVM)+" Write the path of a virtual machine.")
 	case errors.As(err, &ambiguous):
 		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+attribute,
-			fmt.Sprintf("There are %s. Name the one that you mean by vm_path or vm_moid.", ambiguous))
+			fmt.Sprintf("There are %s. Select one of them with vm_path or vm_moid.", ambiguous))
 	case errors.Is(err, vsphere.ErrNotFound):
 		return diag.NewAttributeErrorDiagnostic(at, "Virtual Machine Not Found",
-			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account may not see it. Check the value, and that the account has System.Read on it; where the virtual machine is gone, remove it from the configuration.\n\n%v", attribute, err))
+			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account cannot see it. Check the value, and check that the account has System.Read on the virtual machine. If the virtual machine was deleted, remove it from the configuration.\n\n%v", attribute, err))
 	case errors.As(err, &permission):
 		return diag.NewAttributeErrorDiagnostic(at, "Missing vCenter Privilege",
-			fmt.Sprintf("The account has no %s on %s. Add the privilege to its role, and apply again.\n\n%v", permission.Privilege, permission.Object, err))
+			fmt.Sprintf("The account does not have the privilege %s on %s. Add the privilege to its role, and run Terraform again.\n\n%v", permission.Privilege, permission.Object, err))
 	case errors.As(err, &disabled):
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb,
-			"Somebody holds the virtual machine, as backup products do. Wait for it to let go, or enable the operation again.\n\n"+err.Error())
+			"Another product, such as a backup product, disabled this operation on the virtual machine. Wait until it enables the operation again, or enable it yourself.\n\n"+err.Error())
 	}
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(err)+adviceFor(err))
 }
 
-// adviceFor is for what vCenter answered, or did not, and nobody expected.
+// adviceFor returns advice for unexpected vCenter faults and network errors.
 func adviceFor(err error) string {
 	if _, fault := errors.AsType[*vsphere.FaultError](err); fault {
-		return "\n\nPlan again; where it happens again, the tasks and events of the virtual machine in vCenter say more."
+		return "\n\nPlan again. If the error comes back, look at the tasks and events of the virtual machine in vCenter."
 	}
 	if _, network := errors.AsType[net.Error](err); network {
-		return "\n\nvCenter gave no answer. Plan again when it does; what was begun is shown by the plan."
+		return "\n\nvCenter did not answer. Plan again when it is reachable: the plan shows what is left to do."
 	}
 	return ""
 }
 
-// connectionDiagnostic is for errors that have to do with the provider block,
-// nil for others.
+// connectionDiagnostic returns a diagnostic for connection and login errors, nil for others.
 func connectionDiagnostic(err error) diag.Diagnostic {
 	var (
 		connect     *vsphere.ConnectError
@@ -89,19 +87,19 @@ func connectionDiagnostic(err error) diag.Diagnostic {
 	switch {
 	case errors.As(err, &refused):
 		return diag.NewErrorDiagnostic("Unable to Log In to vCenter",
-			fmt.Sprintf("vCenter %q refused the user name or the password. Check username (VSPHERE_USER) and password (VSPHERE_PASSWORD) of the provider. It was tried once only, so that the account is not locked.", connect.Server))
+			fmt.Sprintf("vCenter %q refused the user name or the password. Check username (VSPHERE_USER) and password (VSPHERE_PASSWORD) of the provider. The provider tried only once, so that the account is not locked.", connect.Server))
 	case errors.As(err, &thumbprint):
 		return diag.NewErrorDiagnostic("Unable to Trust vCenter",
-			fmt.Sprintf("vCenter %q showed another certificate than the one that thumbprint (VSPHERE_THUMBPRINT) names. Where its certificate was renewed, write the new fingerprint.\n\n%s", connect.Server, thumbprint))
+			fmt.Sprintf("The certificate that vCenter %q sent does not match thumbprint (VSPHERE_THUMBPRINT). If the certificate was renewed, verify the new fingerprint and set thumbprint to it.\n\n%s", connect.Server, thumbprint))
 	case errors.As(err, &certificate), errors.As(err, &authority):
 		return diag.NewErrorDiagnostic("Unable to Trust vCenter",
-			fmt.Sprintf("The certificate of vCenter %q cannot be verified. Give the certificate of its authority in ca_file (VSPHERE_CA_FILE), or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)%s. To accept any certificate, set insecure (VSPHERE_ALLOW_UNVERIFIED_SSL) to true.\n\n%s",
+			fmt.Sprintf("The certificate of vCenter %q cannot be verified. Set ca_file (VSPHERE_CA_FILE) to the certificate of its authority, or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)%s. To accept any certificate, set insecure (VSPHERE_ALLOW_UNVERIFIED_SSL) to true.\n\n%s",
 				connect.Server, shownFingerprint(certificate), connect.Err))
 	case errors.Is(err, context.Canceled):
 		return diag.NewErrorDiagnostic("Unable to Connect to vCenter", "The operation was interrupted while it connected to vCenter. The next plan shows what is left to do.")
 	}
 	return diag.NewErrorDiagnostic("Unable to Connect to vCenter",
-		fmt.Sprintf("No session could be made with vCenter %q. Check vcenter (VSPHERE_SERVER) of the provider, and that this machine reaches it.\n\n%s", connect.Server, connect.Err))
+		fmt.Sprintf("The provider could not connect to vCenter %q. Check vcenter (VSPHERE_SERVER) of the provider, and check that this machine can reach it.\n\n%s", connect.Server, connect.Err))
 }
 
 func shownFingerprint(err *tls.CertificateVerificationError) string {
@@ -109,23 +107,22 @@ func shownFingerprint(err *tls.CertificateVerificationError) string {
 		return ""
 	}
 	sum := sha256.Sum256(err.UnverifiedCertificates[0].Raw)
-	return ", which was " + strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":") + " here"
+	return ", which is " + strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":") + " on this connection"
 }
 
-// hintDestroy adds to what a plan refuses of a resource that exists how to let go
-// of it all the same: Terraform plans before it destroys, too.
+// hintDestroy adds how to destroy the resource in spite of the error: Terraform also plans before it destroys.
 func hintDestroy(d diag.Diagnostic, exists bool) diag.Diagnostic {
 	if !exists || d.Severity() != diag.SeverityError {
 		return d
 	}
-	detail := d.Detail() + "\n\nTo destroy the resource as things are: terraform destroy -refresh=false."
+	detail := d.Detail() + "\n\nTo destroy the resource anyway, run: terraform destroy -refresh=false."
 	if at, ok := d.(diag.DiagnosticWithPath); ok {
 		return diag.NewAttributeErrorDiagnostic(at.Path(), d.Summary(), detail)
 	}
 	return diag.NewErrorDiagnostic(d.Summary(), detail)
 }
 
-// sentence makes a sentence of an error's text.
+// sentence returns the error text with a capital letter and a full stop.
 func sentence(err error) string {
 	s := err.Error()
 	if s == "" {
@@ -138,8 +135,8 @@ func sentence(err error) string {
 	return s + "."
 }
 
-// unknownProvider is for a read that cannot be put off.
+// unknownProvider is the error for a read that cannot wait until the provider is configured.
 func unknownProvider(at path.Path) diag.Diagnostic {
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Read Change Tracking",
-		"The provider's configuration depends on values that are known only after apply. Give the provider values that are known now; what reads can also be put off with depends_on until they are.")
+		"The provider's configuration depends on values that are known only after apply. Use values that are known at plan time, or delay this read with depends_on until the values are known.")
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// caller speaks the protocol to a provider, as Terraform does about one resource.
+// caller sends protocol requests to a provider, as Terraform does for one resource.
 type caller struct {
 	t      *testing.T
 	server tfprotov6.ProviderServer
@@ -41,7 +41,7 @@ func (e *estate) caller(t *testing.T) *caller {
 	return c
 }
 
-// value is an object with these texts in it, and nothing else.
+// value returns an object with these attributes; all others are null.
 func (c *caller) value(of tftypes.Type, texts map[string]string) *tfprotov6.DynamicValue {
 	c.t.Helper()
 	attributes := map[string]tftypes.Value{}
@@ -57,7 +57,6 @@ func (c *caller) value(of tftypes.Type, texts map[string]string) *tfprotov6.Dyna
 	return &value
 }
 
-// create plans and applies a vma_cbt that is not in state.
 func (c *caller) create(ctx context.Context, path string) *tfprotov6.ApplyResourceChangeResponse {
 	c.t.Helper()
 	nothing, err := tfprotov6.NewDynamicValue(c.object, tftypes.NewValue(c.object, nil))
@@ -85,7 +84,7 @@ func (c *caller) create(ctx context.Context, path string) *tfprotov6.ApplyResour
 	return applied
 }
 
-// claims are what a state says of tracking; known is false for no state.
+// claims returns the CBT attributes of a state; known is false if there is no state.
 func (c *caller) claims(state *tfprotov6.DynamicValue) (enabled, initialized, known bool) {
 	c.t.Helper()
 	raw, err := state.Unmarshal(c.object)
@@ -98,13 +97,11 @@ func (c *caller) claims(state *tfprotov6.DynamicValue) (enabled, initialized, kn
 	return enabled, initialized, true
 }
 
-// interruptedMark is what private state has where a create was interrupted: the
-// key, and true in base64, as the framework writes it.
+// interruptedMark is the mark of an interrupted create in private state: the key, and true in base64.
 const interruptedMark = `"interrupted":"dHJ1ZQ=="`
 
-// Whatever happens to whichever call of a create: what goes into state is true,
-// or nothing does, or (after an interrupt, where Terraform insists on what was
-// planned) private state says that nobody has looked; and a repeat ends well.
+// Any call of a create may fail. The state must then be correct or absent. After an interrupt Terraform
+// requires the planned values, so private state must have the mark. A second create must succeed.
 func TestStateIsTrueWhateverCallIsStruck(t *testing.T) {
 	t.Parallel()
 	for name, strike := range map[string]func(e *estate, skip int, cancel context.CancelFunc) *vspheretest.Interceptor{
@@ -125,7 +122,7 @@ func TestStateIsTrueWhateverCallIsStruck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := newEstate(t)
-			calls, saved, marked := 1, 0, 0 // at least; the clean run says how many
+			calls, saved, marked := 1, 0, 0 // at least; the clean run counts them
 			for at := -1; at < calls; at++ {
 				path := fmt.Sprintf("/DC0/vm/vm%d", at+1)
 				vm := e.addVM(t, vspheretest.Spec{Path: path})
@@ -133,7 +130,7 @@ func TestStateIsTrueWhateverCallIsStruck(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				applied := func() *tfprotov6.ApplyResourceChangeResponse {
 					defer cancel()
-					// The plan's calls are none of the create's.
+					// Do not count the calls of the plan.
 					var struck *vspheretest.Interceptor
 					e.Observe("HasUserPrivilegeOnEntities", 0, 1, func() {
 						e.ResetCalls()

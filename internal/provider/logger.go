@@ -9,24 +9,22 @@ import (
 	"github.com/hashicorp/terraform-plugin-log/tflog"
 )
 
-// newLogger gives the packages below a logger that ends in Terraform's log.
+// newLogger returns a logger for the lower packages. It writes to Terraform's log.
 func newLogger() *slog.Logger { return slog.New(tflogHandler{}) }
 
-// tflogHandler hands records on to the logger that the request's context
-// carries.
+// tflogHandler forwards records to the logger in the request's context.
 type tflogHandler struct{ fields []slog.Attr }
 
-// Enabled implements slog.Handler; tflog filters by itself.
+// Enabled implements slog.Handler. tflog filters by level itself.
 func (tflogHandler) Enabled(context.Context, slog.Level) bool { return true }
 
-// Handle implements slog.Handler.
 func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 	fields := map[string]any{}
 	for _, field := range h.fields {
-		fields[field.Key] = plainly(field.Value)
+		fields[field.Key] = fieldValue(field.Value)
 	}
 	record.Attrs(func(field slog.Attr) bool {
-		fields[field.Key] = plainly(field.Value)
+		fields[field.Key] = fieldValue(field.Value)
 		return true
 	})
 	if send, ok := ctx.Value(progressKey{}).(func(string)); ok && record.Level >= slog.LevelInfo {
@@ -45,27 +43,25 @@ func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 	return nil
 }
 
-// plainly is a value as it is to be read: Terraform writes a number of more than
-// six digits with an exponent.
-func plainly(value slog.Value) any {
+// fieldValue formats integers as text: Terraform writes a number of more than six digits with an exponent.
+func fieldValue(value slog.Value) any {
 	if value.Kind() == slog.KindInt64 {
 		return value.String()
 	}
 	return value.Any()
 }
 
-// WithAttrs implements slog.Handler.
 func (h tflogHandler) WithAttrs(fields []slog.Attr) slog.Handler {
 	return tflogHandler{fields: append(append([]slog.Attr{}, h.fields...), fields...)}
 }
 
-// WithGroup implements slog.Handler; the packages below use no groups.
+// WithGroup implements slog.Handler. The lower packages use no groups.
 func (h tflogHandler) WithGroup(string) slog.Handler { return h }
 
 type progressKey struct{}
 
-// withProgress makes what is logged at INFO and above visible to whoever waits, as far as
-// it is logged with this context. Send is called by whoever logs.
+// withProgress returns a context that also passes records logged with it at INFO and above to send. The
+// goroutine that logs calls send.
 func withProgress(ctx context.Context, send func(text string)) context.Context {
 	return context.WithValue(ctx, progressKey{}, send)
 }

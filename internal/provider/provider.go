@@ -1,6 +1,5 @@
-// Package provider is the only package that knows Terraform: schemas, models,
-// plans, state and diagnostics. What is done to vCenter and to migratekit is
-// decided below it.
+// Package provider is the only package that knows Terraform: schemas, models, plans, state and diagnostics.
+// The lower packages decide what is done in vCenter and with migratekit.
 package provider
 
 import (
@@ -36,10 +35,10 @@ type Provider struct {
 	servers []*server
 }
 
-// New makes a provider. The caller must Close it when Terraform is done.
+// New returns a provider. The caller must Close it when Terraform is done.
 func New(version string) *Provider { return &Provider{version: version} }
 
-// Close logs out of every vCenter that was logged in to.
+// Close logs out of every vCenter.
 func (p *Provider) Close(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,31 +71,31 @@ func (p *Provider) Metadata(_ context.Context, _ provider.MetadataRequest, resp 
 // Schema implements provider.Provider.
 func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Moves virtual machines off VMware with migratekit, behind a gate: a disk is copied only where " +
-			"changed block tracking (CBT) works, so that the first copy is full and the next ones are incremental.\n\n" +
-			"Nothing is dialled until a resource or data source needs vCenter. There is one login for each provider process, " +
-			"and a logout at its end.",
+		MarkdownDescription: "Migrates virtual machines off VMware with migratekit, behind a gate: a disk is copied only if " +
+			"changed block tracking (CBT) works, so the first copy is full and later copies are incremental.\n\n" +
+			"The provider connects to vCenter only when a resource or data source needs it. Each provider process logs in once " +
+			"and logs out at its end.",
 		Attributes: map[string]schema.Attribute{
 			"vcenter": schema.StringAttribute{
-				MarkdownDescription: "vCenter (or one ESXi host): a host, a `host:port` or a URL. Environment: `VSPHERE_SERVER`.",
+				MarkdownDescription: "Address of vCenter (or of one ESXi host): a host, a `host:port` or an `https` URL. Environment: `VSPHERE_SERVER`.",
 				Optional:            true,
 				Validators:          []validator.String{validServer()},
 			},
 			"username": schema.StringAttribute{
-				MarkdownDescription: "User to log in to vCenter with; a dedicated account is advised, since migratekit gets it on its command line. Environment: `VSPHERE_USER`.",
+				MarkdownDescription: "User name for vCenter; use a dedicated account, because migratekit takes its credentials on the command line. Environment: `VSPHERE_USER`.",
 				Optional:            true,
 			},
 			"password": schema.StringAttribute{
-				MarkdownDescription: "Password of that user. It is written nowhere, but migratekit takes it on its command line only, where other users of the same machine can see it. Environment: `VSPHERE_PASSWORD`.",
+				MarkdownDescription: "Password of that user. The provider writes it nowhere, but migratekit accepts it only on the command line, where other users of the same machine can see it. Environment: `VSPHERE_PASSWORD`.",
 				Optional:            true,
 				Sensitive:           true,
 			},
 			"insecure": schema.BoolAttribute{
-				MarkdownDescription: "Whether to accept any certificate; `thumbprint` and `ca_file` are the safer ways. Default `false`. Environment: `VSPHERE_ALLOW_UNVERIFIED_SSL`.",
+				MarkdownDescription: "Whether to accept any certificate; `thumbprint` and `ca_file` are safer. Environment: `VSPHERE_ALLOW_UNVERIFIED_SSL`. Default: `false`.",
 				Optional:            true,
 			},
 			"ca_file": schema.StringAttribute{
-				MarkdownDescription: "PEM files with the certificates to trust in place of the system's, separated as in `PATH`. Environment: `VSPHERE_CA_FILE`.",
+				MarkdownDescription: "PEM files with the certificates to trust instead of the system's; several paths are separated as in `PATH`. Environment: `VSPHERE_CA_FILE`.",
 				Optional:            true,
 			},
 			"thumbprint": schema.StringAttribute{
@@ -105,35 +104,35 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Validators:          []validator.String{validThumbprint()},
 			},
 			"auto_cbt": schema.BoolAttribute{
-				MarkdownDescription: "Whether a replication switches change tracking on where it is off. Default `true`. Environment: `VMA_AUTO_CBT`.",
+				MarkdownDescription: "Whether a replication enables CBT if it is disabled. Environment: `VMA_AUTO_CBT`. Default: `true`.",
 				Optional:            true,
 			},
 			"migratekit_path": schema.StringAttribute{
-				MarkdownDescription: "The migratekit to run, where it is not the one in `PATH`. Environment: `VMA_MIGRATEKIT_PATH`.",
+				MarkdownDescription: "Path of the migratekit program. Environment: `VMA_MIGRATEKIT_PATH`. Default: `migratekit` in `PATH`.",
 				Optional:            true,
 			},
 			"migratekit_environment": schema.MapAttribute{
-				MarkdownDescription: "Variables to add to migratekit's environment, such as `OS_AUTH_URL` and the other `OS_*`. Never in state.",
+				MarkdownDescription: "Environment variables to add for migratekit, such as `OS_AUTH_URL` and the other `OS_*`. They are never stored in state.",
 				Optional:            true,
 				Sensitive:           true,
 				ElementType:         types.StringType,
 			},
 			"log_directory": schema.StringAttribute{
-				MarkdownDescription: "Where migratekit's logs go, one file a cycle with mode 0600. Default `vma` inside `TF_DATA_DIR` (`.terraform`). Environment: `VMA_LOG_DIRECTORY`.",
+				MarkdownDescription: "Directory for migratekit's logs, one file per cycle with mode 0600. Environment: `VMA_LOG_DIRECTORY`. Default: `vma` inside `TF_DATA_DIR` (`.terraform`).",
 				Optional:            true,
 			},
 		},
 	}
 }
 
-// Configure implements provider.Provider. It dials nothing.
+// Configure implements provider.Provider. It does not connect to vCenter.
 func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest, resp *provider.ConfigureResponse) {
 	var config providerModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	configured := newServices(ctx, config, p.version, &resp.Diagnostics)
+	configured := newProviderData(ctx, config, p.version, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

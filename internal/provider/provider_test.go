@@ -21,13 +21,12 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// TestMain lets the test binary be migratekit under that name, and keeps the
-// environment of whoever runs the tests out of them.
+// TestMain runs the binary as migratekit if it has that name, and clears the caller's environment.
 func TestMain(m *testing.M) {
 	if migratekittest.Called() {
 		os.Exit(migratekittest.Main())
 	}
-	log.SetOutput(io.Discard) // the simulator's own chatter
+	log.SetOutput(io.Discard) // silence the simulator
 	for _, pair := range os.Environ() {
 		name, _, _ := strings.Cut(pair, "=")
 		for _, prefix := range []string{"VSPHERE_", "VMA_", "OS_", "TF_LOG"} {
@@ -45,8 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// nameRegistry tells the framework's harness which registry the CLI looks into by
-// itself: Terraform and OpenTofu have one each, and only it knows the first.
+// nameRegistry tells the test framework the CLI's default registry. Terraform and OpenTofu have different
+// ones, and the framework knows Terraform's only.
 func nameRegistry() error {
 	directory, err := os.MkdirTemp("", "vma-registry-")
 	if err != nil {
@@ -68,8 +67,7 @@ func nameRegistry() error {
 	return fmt.Errorf("the CLI names no registry:\n%s", output)
 }
 
-// estate is an embedded vCenter, a stand-in for migratekit and a place for its
-// logs, for one test.
+// estate is the environment of one test: an embedded vCenter, a stand-in migratekit and a log directory.
 type estate struct {
 	*vspheretest.VCenter
 	dir        string
@@ -104,7 +102,7 @@ func newEstate(t *testing.T) *estate {
 	return e
 }
 
-// factories serve a provider in this process, closed at the end of the test.
+// factories serve the provider in this process and close it at the end of the test.
 func (e *estate) factories(t *testing.T) map[string]func() (tfprotov6.ProviderServer, error) {
 	t.Helper()
 	return map[string]func() (tfprotov6.ProviderServer, error){
@@ -120,7 +118,6 @@ func (e *estate) factories(t *testing.T) map[string]func() (tfprotov6.ProviderSe
 	}
 }
 
-// provider is the provider block.
 func (e *estate) provider(extra ...string) string {
 	var env strings.Builder
 	for name, value := range e.env {
@@ -151,7 +148,6 @@ func (e *estate) addVM(t *testing.T, spec vspheretest.Spec) *vspheretest.Machine
 	return vm
 }
 
-// runs are the runs of migratekit so far.
 func (e *estate) runs(t *testing.T) []migratekittest.Invocation {
 	t.Helper()
 	runs, err := migratekittest.Invocations(e.env[migratekittest.Record])
@@ -161,7 +157,6 @@ func (e *estate) runs(t *testing.T) []migratekittest.Invocation {
 	return runs
 }
 
-// must fails the test on an error of something that others do to a VM.
 func must(t *testing.T, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {

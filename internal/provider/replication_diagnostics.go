@@ -10,18 +10,31 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
-	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/process"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// cycleDiagnostic turns the error of a cycle into what the practitioner reads.
+// cycleDiagnostics converts the error of a cycle.
+func cycleDiagnostics(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostics {
+	var preflight *replication.PreflightError
+	if !errors.As(err, &preflight) {
+		return diag.Diagnostics{cycleDiagnostic(at, vm, result, err, first)}
+	}
+	var diags diag.Diagnostics
+	for _, each := range preflight.Errors {
+		diags.Append(cycleDiagnostic(at, vm, result, each, first))
+	}
+	return diags
+}
+
 func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
 	var (
 		gate        *replication.GateError
 		impossible  *replication.ImpossibleError
 		environment *replication.EnvironmentError
-		place       *replication.PlaceError
+		directory   *replication.LogDirectoryError
+		temporary   *process.TemporaryError
 		export      *replication.ExportError
 		reset       *replication.TrackingResetError
 		leftover    *replication.LeftoverError
@@ -31,26 +44,54 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 	case errors.As(err, &gate):
 		return gateDiagnostic(at, gate)
 	case errors.As(err, &impossible):
-		return impossibleDiagnostic(false, impossible.Problems)
+		return impossibleDiagnostic(at, impossible)
 	case errors.As(err, &environment):
 		return environmentDiagnostic(environment.Missing)
-	case errors.As(err, &place):
+	case errors.As(err, &directory):
 		return diag.NewErrorDiagnostic("Invalid log_directory",
-			fmt.Sprintf("There is no place for migratekit's log in %q, or for its temporary files (TMPDIR). Nothing was done yet. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a directory that can be written to.\n\n%v", place.Directory, err))
+			fmt.Sprintf("There is no place for migratekit's log in %q. Nothing was changed. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a writable directory.\n\n%v", directory.Directory, err))
 	case errors.As(err, &export):
 		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(export.Key)), "Invalid nbd.exports",
-			fmt.Sprintf("The export for the disk with the device key %d is not there, or cannot take the disk. Nothing was copied, and migratekit was not started. Check nbd.exports and the NBD server, and apply again.\n\n%v", export.Key, err))
+			fmt.Sprintf("The export for the disk with the device key %d is missing, or the disk cannot be copied to it. migratekit was not started, and nothing was copied. Check nbd.exports and the NBD server, and apply again.\n\n%v", export.Key, err))
 	case errors.As(err, &reset):
 		return trackingResetDiagnostic(reset)
 	case errors.As(err, &leftover):
 		return diag.NewAttributeErrorDiagnostic(path.Root("on_leftover_snapshot"), "Leftover migratekit Snapshot",
-			sentence(leftover)+" migratekit would stop there and ask. Remove the snapshot if no other run of migratekit is under way, or set on_leftover_snapshot to \"remove\".")
+			sentence(leftover)+" migratekit would stop and ask what to do with it. If no other run of migratekit is active, remove the snapshot, or set on_leftover_snapshot to \"remove\".")
 	case errors.As(err, &run):
 		return runDiagnostic(at, vm, result, run, first)
-	case errors.Is(err, migratekit.ErrNotInstalled):
-		return programDiagnostic("migratekit", err)
+	case errors.Is(err, process.ErrNotInstalled):
+		return diag.NewErrorDiagnostic("Invalid migratekit_path",
+			fmt.Sprintf("migratekit cannot be run on this machine. Install it, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH) to an executable file.\n\n%v", err))
+	case errors.As(err, &temporary):
+		return diag.NewErrorDiagnostic("Missing Temporary Directory",
+			fmt.Sprintf("There is no place for migratekit's temporary files. Nothing was changed. Set TMPDIR, in migratekit_environment of the provider or in the environment of Terraform, to a writable directory.\n\n%v", err))
 	}
 	return vmDiagnostic("Replicate Virtual Machine", at, err)
+}
+
+// warningDiagnostic converts a warning of a preflight.
+func warningDiagnostic(at path.Path, warning replication.Warning) diag.Diagnostic {
+	if at, ok := subjectPath(at, warning.Subject); ok {
+		return diag.NewAttributeWarningDiagnostic(at, warning.Summary, warning.Detail)
+	}
+	return diag.NewWarningDiagnostic(warning.Summary, warning.Detail)
+}
+
+// subjectPath returns the attribute that a finding is about, if it is about one. The VM's is vm.
+func subjectPath(vm path.Path, subject replication.Subject) (at path.Path, ok bool) {
+	switch subject {
+	case replication.SubjectVM:
+		return vm, true
+	case replication.SubjectExports:
+		return path.Root("nbd").AtName("exports"), true
+	case replication.SubjectPlannedCycle:
+		return path.Root("planned_cycle"), true
+	case replication.SubjectCutover:
+		return path.Root("cutover"), true
+	case replication.SubjectNone:
+	}
+	return path.Empty(), false
 }
 
 func gateDiagnostic(at path.Path, err *replication.GateError) diag.Diagnostic {
@@ -61,23 +102,18 @@ func gateDiagnostic(at path.Path, err *replication.GateError) diag.Diagnostic {
 	return diag.NewAttributeErrorDiagnostic(at, replication.TextGate, detail+"\n\nmigratekit was not started, and nothing was copied.")
 }
 
-func impossibleDiagnostic(exports bool, problems []string) diag.Diagnostic {
-	detail := strings.Join(problems, ".\n") + "."
-	if exports {
-		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports"), "Invalid nbd.exports", detail)
+func impossibleDiagnostic(vm path.Path, err *replication.ImpossibleError) diag.Diagnostic {
+	detail := strings.Join(err.Problems, ".\n") + "."
+	if at, ok := subjectPath(vm, err.Subject); ok {
+		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+at.String(), detail)
 	}
 	return diag.NewErrorDiagnostic("Unable to Replicate Virtual Machine", detail)
 }
 
 func environmentDiagnostic(missing []string) diag.Diagnostic {
 	return diag.NewErrorDiagnostic("Missing OpenStack Environment",
-		fmt.Sprintf("migratekit logs in to OpenStack by its environment, which has no %s. Set what is missing, or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET), "+
-			"in migratekit_environment of the provider or in the environment of Terraform. Nothing was done: migratekit itself would find out only after it made a snapshot.", strings.Join(missing, ", ")))
-}
-
-func programDiagnostic(program string, err error) diag.Diagnostic {
-	return diag.NewErrorDiagnostic("Invalid migratekit_path",
-		fmt.Sprintf("The program %q cannot be run on this machine. Install migratekit, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH) to a file that is there and executable.\n\n%v", program, err))
+		fmt.Sprintf("migratekit takes the OpenStack login from its environment, which has no %s. Set the missing variables, or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET), "+
+			"in migratekit_environment of the provider or in the environment of Terraform. Nothing was changed: migratekit itself would fail only after it created a snapshot.", strings.Join(missing, ", ")))
 }
 
 func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnostic {
@@ -91,15 +127,15 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		what = fmt.Sprintf("migratekit did not end within the timeout on %q, and was stopped. Raise create or update of timeouts: a first copy takes as long as all disks take, an increment as long as what changed.", vm.Path)
+		what = fmt.Sprintf("migratekit did not finish the cycle of %q within the timeout, and was stopped. Raise timeouts.create or timeouts.update: a first copy needs time for all data of the disks, an increment only for the changed data.", vm.Path)
 	}
-	next := "The change IDs of the disks that were copied to their end are kept, and the next apply goes on from them."
+	next := "The change IDs of the disks that were copied completely are kept, and the next apply continues from them."
 	if first {
-		next = "It was the first cycle, so nothing is kept, and the next apply begins again."
+		next = "It was the first cycle, so nothing is kept, and the next apply starts again."
 	}
 	detail := fmt.Sprintf("%s %s", what, next)
 	if result.Started {
-		detail += " Its log is " + err.LogFile + "."
+		detail += " migratekit's log is " + err.LogFile + "."
 	}
 	detail += "\n\n" + err.Error()
 	if len(result.Tail) > 0 {
@@ -108,11 +144,10 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
 }
 
-// interruptedDiagnostic is a warning where the state says how to go on, which
-// Terraform saves then; an update that had not begun is an error, and nothing of
-// it is saved.
+// interruptedDiagnostic returns a warning, so that Terraform saves the state and the next apply continues. An update that had not
+// begun is an error, so that nothing of it is saved.
 func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
-	detail := fmt.Sprintf("The cycle of %q was interrupted before it ended. Its status is \"interrupted\", and the next apply goes on in place.", vm.Path)
+	detail := fmt.Sprintf("The cycle of %q was interrupted. Its status is \"interrupted\", and the next apply continues in place.", vm.Path)
 	if result.Started {
 		detail += " migratekit's log is " + result.LogFile + "."
 	}
@@ -125,7 +160,6 @@ func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Res
 	return diag.NewAttributeWarningDiagnostic(at, "Replication Interrupted", detail)
 }
 
-// warningSummary is the summary of a warning whose text says all.
 func warningSummary(warning string) string {
 	if warning == replication.TextUnchecked {
 		return replication.TextUnchecked

@@ -17,7 +17,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// A program that ends well and says nothing has copied nothing.
+// A program that exits with 0 and logs nothing has copied nothing.
 func TestReplicationByAProgramThatDoesNothing(t *testing.T) {
 	t.Parallel()
 	e, _, config := oneDisk(t)
@@ -31,7 +31,7 @@ func TestReplicationByAProgramThatDoesNothing(t *testing.T) {
 	})
 }
 
-// Two resources on one VM take turns.
+// Cycles of one VM must not overlap.
 func TestReplicationsOfOneVM(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -51,7 +51,7 @@ func TestReplicationsOfOneVM(t *testing.T) {
 	}
 }
 
-// What is not known at plan is planned as unknown, and not as nothing.
+// Values that are unknown at plan stay unknown in the plan.
 func TestReplicationUnknownTarget(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -71,8 +71,7 @@ func TestReplicationUnknownTarget(t *testing.T) {
 	})
 }
 
-// The source of a cutover is done with; another VM under its name is another
-// resource.
+// After a cutover, another VM with the same name is another resource.
 func TestReplicationAnotherVMAfterCutover(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -103,8 +102,7 @@ func TestReplicationAnotherVMAfterCutover(t *testing.T) {
 	})
 }
 
-// A cutover that was refused before migratekit started has not happened, and
-// can be taken out of the configuration again.
+// migratekit was not started, so the cutover can be taken out of the configuration again.
 func TestReplicationCutoverRefused(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -131,8 +129,6 @@ func TestReplicationCutoverRefused(t *testing.T) {
 	})
 }
 
-// A temporary snapshot that could not be removed is named, shows as drift, and
-// is removed by the next apply.
 func TestCBTRemovesWhatItLeft(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -164,8 +160,7 @@ func TestCBTRemovesWhatItLeft(t *testing.T) {
 	}
 }
 
-// A later cycle that fails before migratekit starts changes nothing, whatever
-// else was changed with it: the chain of increments goes on.
+// A later cycle that fails before migratekit starts keeps the change IDs: the next cycle is incremental.
 func TestReplicationMistypedExportKeepsTheChain(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -189,8 +184,7 @@ func TestReplicationMistypedExportKeepsTheChain(t *testing.T) {
 	})
 }
 
-// A program that says that it completed, and neither logs a copy nor makes a
-// snapshot, has copied nothing as far as anybody knows.
+// A program that reports completion but neither logs a copy nor creates a snapshot has copied nothing.
 func TestReplicationOpenStackWithoutACopy(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -219,7 +213,6 @@ func TestReplicationOpenStackWithoutACopy(t *testing.T) {
 	}
 }
 
-// Where migratekit's log cannot be, nothing is done at all.
 func TestReplicationWithoutAPlaceForItsLog(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

@@ -18,7 +18,6 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// oneDisk is an estate with one VM and an export for its disk.
 func oneDisk(t *testing.T) (e *estate, vm *vspheretest.Machine, config func(lines string) string) {
 	t.Helper()
 	e = newEstate(t)
@@ -29,8 +28,7 @@ func oneDisk(t *testing.T) (e *estate, vm *vspheretest.Machine, config func(line
 	}
 }
 
-// No CBT, no migration: the apply fails with the texts that people search for,
-// and migratekit is not started.
+// Without CBT the apply fails with the texts that users search for, and migratekit is not started.
 func TestReplicationGate(t *testing.T) {
 	t.Parallel()
 	const enable = "MIGRATION FAILURE: Could not enable CBT on VM web01 (/DC0/vm/prod/web01):"
@@ -78,8 +76,7 @@ func TestReplicationGate(t *testing.T) {
 	}
 }
 
-// Without the gate there is a warning, and migratekit decides: that for
-// OpenStack refuses a VM without tracking.
+// Without the gate there is a warning. migratekit for OpenStack then refuses a VM without CBT.
 func TestReplicationWithoutGate(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -90,7 +87,7 @@ func TestReplicationWithoutGate(t *testing.T) {
 		Steps: []resource.TestStep{
 			{Config: config, ExpectError: words("change tracking is not enabled on the virtual machine")},
 			{PreConfig: func() { vm.SetTracking(true) }, Config: config},
-			{ // the resource wins over the provider; tracking that is off is no drift of ours
+			{ // the resource overrides the provider; disabled CBT is not drift of a replication
 				PreConfig: func() { vm.SetTracking(false) },
 				Config:    e.provider("auto_cbt = false") + replicationConfig("openstack = { volume_type = \"ssd\" }\nauto_cbt = true"),
 			},
@@ -104,8 +101,7 @@ func TestReplicationWithoutGate(t *testing.T) {
 	}
 }
 
-// The first cycle that fails leaves nothing in state; a later one keeps what
-// still holds, and the next apply goes on from there.
+// A failed first cycle leaves nothing in state. A failed later cycle keeps what is still valid.
 func TestReplicationFails(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -147,8 +143,7 @@ func TestReplicationFails(t *testing.T) {
 	}
 }
 
-// A snapshot that migratekit leaves is removed after the run; one of an earlier
-// run stops the next, or is removed where that is wanted.
+// A snapshot left by this run is removed. One left by an earlier run is an error, or removed if configured.
 func TestReplicationLeftovers(t *testing.T) {
 	t.Parallel()
 	e, vm, config := oneDisk(t)
@@ -200,7 +195,7 @@ func TestReplicationTrackingReset(t *testing.T) {
 	}
 }
 
-// Exports are checked before the VM is touched.
+// Exports are checked before the VM is changed.
 func TestReplicationExports(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -227,8 +222,8 @@ func TestReplicationExports(t *testing.T) {
 	}
 }
 
-// migratekit speaks no TLS: an export that offers it is verified over TLS and
-// copied to without, one that insists on it is refused before anything is done.
+// migratekit has no TLS: an export that offers TLS is verified with TLS and copied without. An export that
+// requires TLS is refused.
 func TestReplicationTLSExports(t *testing.T) {
 	t.Parallel()
 	for manner, want := range map[nbdtest.Manner]*regexp.Regexp{
@@ -260,8 +255,7 @@ func TestReplicationTLSExports(t *testing.T) {
 	}
 }
 
-// A disk that is gone cannot be copied, and one that grew needs room: both are
-// said before anything is done.
+// A removed disk, or one that outgrew its export, is an error before anything is done.
 func TestReplicationDiskGoneOrGrown(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -275,7 +269,7 @@ func TestReplicationDiskGoneOrGrown(t *testing.T) {
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
 			{Config: config(first+", "+second, "1")},
-			{ // a disk that is gone is no drift until a cycle is asked for
+			{ // a removed disk is not drift until a cycle is due
 				PreConfig: func() { must(t, vm.RemoveDisk(2001)) },
 				Config:    config(first+", "+second, "1"), PlanOnly: true,
 			},
@@ -291,7 +285,7 @@ func TestReplicationDiskGoneOrGrown(t *testing.T) {
 				PreConfig: func() { must(t, vm.GrowDisk(2000, 2*gib)) },
 				Config:    config(first, "3"), ExpectError: words("the export has 1073741824 bytes and the disk has 2147483648"),
 			},
-			{ // another export has nothing to go on from
+			{ // another export needs a full copy
 				Config: config(fmt.Sprintf("\"2000\" = %q", server.URI("wide")), "3"),
 				ConfigStateChecks: []statecheck.StateCheck{
 					replica("last_cycle", lastCycle("full", 2*gib, map[string]knownvalue.Check{"2000": disk("full", 2*gib)})),
@@ -304,7 +298,7 @@ func TestReplicationDiskGoneOrGrown(t *testing.T) {
 	}
 }
 
-// A disk whose export is another one now has nothing to go on from.
+// A disk with another export needs a full copy.
 func TestReplicationExportMoves(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -328,7 +322,7 @@ func TestReplicationExportMoves(t *testing.T) {
 	})
 }
 
-// A disk that was added is copied whole, the others go on.
+// An added disk is copied in full, the others incrementally.
 func TestReplicationDiskAdded(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
@@ -88,20 +87,18 @@ var (
 
 func (m replicationModel) cutOver() bool { return m.Status.ValueString() == statusCutOver }
 
-// begun says that migratekit was started at all: a create that was interrupted
-// before has no cycle yet.
+// begun reports whether migratekit was ever started. A create that was interrupted earlier has no cycle yet.
 func (m replicationModel) begun() bool { return !m.LastCycle.IsNull() }
 
-// gated says whether tracking is switched on where it is off.
-func (m replicationModel) gated(s *services) bool {
+// enablesCBT returns auto_cbt, or the provider's if it is not set.
+func (m replicationModel) enablesCBT(p *providerData) bool {
 	if m.AutoCBT.IsNull() {
-		return s.autoCBT
+		return p.autoCBT
 	}
 	return m.AutoCBT.ValueBool()
 }
 
-// exports are the NBD URIs by device key as they are written, nil without nbd
-// or where they are not known yet.
+// exports returns the NBD URIs as they are written, by device key. It returns nil without nbd, or if they are unknown.
 func (m replicationModel) exports(ctx context.Context, diags *diag.Diagnostics) map[string]types.String {
 	if m.NBD.IsNull() || m.NBD.IsUnknown() {
 		return nil
@@ -116,8 +113,7 @@ func (m replicationModel) exports(ctx context.Context, diags *diag.Diagnostics) 
 	return exports
 }
 
-// previous are the change IDs that the next cycle may copy from: those of the
-// state, less those of disks whose export is another one now.
+// previous returns the change IDs that the next cycle may copy from: those in state, except of disks whose export has changed.
 func (m replicationModel) previous(ctx context.Context, state replicationModel, diags *diag.Diagnostics) map[int32]string {
 	ids := map[string]types.String{}
 	if !state.ChangeIDs.IsNull() && !state.ChangeIDs.IsUnknown() {
@@ -136,45 +132,46 @@ func (m replicationModel) previous(ctx context.Context, state replicationModel, 
 	return previous
 }
 
-// toCycle is strict: everything is known and was validated.
+// toCycle expects known, validated values.
 func (m replicationModel) toCycle(
-	ctx context.Context, state replicationModel, moid string, s *services, diags *diag.Diagnostics,
+	ctx context.Context, state replicationModel, moid string, p *providerData, diags *diag.Diagnostics,
 ) *replication.Cycle {
 	cycle := &replication.Cycle{
 		Moid:              moid,
-		Username:          s.username,
-		Password:          s.password,
-		Program:           s.migratekitPath,
-		Env:               s.migratekitEnvironment,
+		Target:            m.toTarget(ctx, diags),
+		Program:           p.migratekitPath,
+		Environment:       p.migratekitEnvironment,
 		CompressionMethod: m.CompressionMethod.ValueString(),
-		AutoCBT:           m.gated(s),
+		AutoCBT:           m.enablesCBT(p),
 		Previous:          m.previous(ctx, state, diags),
 		FailOnReset:       m.OnTrackingReset.ValueString() == onResetFail,
 		RemoveLeftovers:   m.OnLeftoverSnapshot.ValueString() == onLeftoverRemove,
-		LogDirectory:      s.logDirectory,
-		Planned:           m.told(ctx, diags),
+		LogDirectory:      p.logDirectory,
 	}
 	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString()) // validated
 	diags.Append(m.ExtraArgs.ElementsAs(ctx, &cycle.ExtraArgs, false)...)
+	return cycle
+}
+
+func (m replicationModel) toTarget(ctx context.Context, diags *diag.Diagnostics) replication.Target {
 	if !m.OpenStack.IsNull() {
-		cycle.OpenStack = m.toOpenStack(ctx, diags)
-		return cycle
+		return m.toOpenStack(ctx, diags)
 	}
-	cycle.Exports = map[int32]nbd.URI{}
+	target := &replication.NBD{Exports: map[int32]nbd.URI{}}
 	for text, export := range m.exports(ctx, diags) {
 		key, keyErr := parseKey(text)
 		uri, uriErr := nbd.ParseURI(export.ValueString())
 		if keyErr == nil && uriErr == nil { // validated
-			cycle.Exports[key] = uri
+			target.Exports[key] = uri
 		}
 	}
-	return cycle
+	return target
 }
 
-func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnostics) *migratekit.OpenStack {
+func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnostics) *replication.OpenStack {
 	var model openStackModel
 	diags.Append(m.OpenStack.As(ctx, &model, basetypes.ObjectAsOptions{})...)
-	target := &migratekit.OpenStack{
+	target := &replication.OpenStack{OpenStack: migratekit.OpenStack{
 		AvailabilityZone:     model.AvailabilityZone.ValueString(),
 		VolumeType:           model.VolumeType.ValueString(),
 		DiskBusType:          model.DiskBusType.ValueString(),
@@ -183,7 +180,7 @@ func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnosti
 		Cutover:              m.Cutover.ValueBool(),
 		FlavorID:             model.FlavorID.ValueString(),
 		RunV2V:               model.RunV2V.ValueBoolPointer(),
-	}
+	}}
 	diags.Append(model.SecurityGroupIDs.ElementsAs(ctx, &target.SecurityGroupIDs, false)...)
 	var mappings []networkMappingModel
 	diags.Append(model.NetworkMappings.ElementsAs(ctx, &mappings, false)...)
@@ -196,33 +193,16 @@ func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnosti
 	return target
 }
 
-// setTracking takes what is true of tracking now.
+// setTracking sets what a refresh reads from vCenter.
 func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, diags *diag.Diagnostics) {
-	m.CBTEnabled = types.BoolValue(status.Enabled() && status.Initialized())
-	m.TrackingIntact = types.BoolValue(replication.Intact(m.previous(ctx, *m, diags), status))
+	m.CBTEnabled = types.BoolValue(status.Tracked())
+	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(m.previous(ctx, *m, diags)))
 }
 
-// told is what planned_cycle says, nil where it says nothing yet.
-func (m replicationModel) told(ctx context.Context, diags *diag.Diagnostics) map[int32]cbt.Kind {
-	if m.PlannedCycle.IsNull() || m.PlannedCycle.IsUnknown() {
-		return nil
-	}
+// setPlanned sets planned_cycle.
+func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replication.PlannedCopy, diags *diag.Diagnostics) {
 	planned := map[string]string{}
-	diags.Append(m.PlannedCycle.ElementsAs(ctx, &planned, false)...)
-	kinds := map[int32]cbt.Kind{}
-	for text, kind := range planned {
-		if key, err := parseKey(text); err == nil {
-			kind, _, _ := strings.Cut(kind, ":")
-			kinds[key] = cbt.Kind(kind)
-		}
-	}
-	return kinds
-}
-
-// setPlanned says what the cycle will copy.
-func (m *replicationModel) setPlanned(ctx context.Context, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
-	planned := map[string]string{}
-	for key, disk := range replication.Plan(cycle, status) {
+	for key, disk := range plan {
 		planned[formatKey(key)] = disk.String()
 	}
 	value, problems := types.MapValueFrom(ctx, types.StringType, planned)
@@ -230,8 +210,8 @@ func (m *replicationModel) setPlanned(ctx context.Context, cycle *replication.Cy
 	m.PlannedCycle = value
 }
 
-// fromResult takes what a cycle did. What was planned as true stays so, which
-// Terraform insists on; the next refresh says what is.
+// fromResult sets what a cycle did. Values that were planned as true stay true, because Terraform requires it; the next refresh
+// corrects them.
 func (m *replicationModel) fromResult(
 	ctx context.Context, result *replication.Result, end ending, state replicationModel, diags *diag.Diagnostics,
 ) {
@@ -243,7 +223,7 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
-	if end != cycleDone && !result.Started && !state.ID.IsNull() { // nothing of this update has happened
+	if end != cycleDone && !result.Started && !state.ID.IsNull() { // this update has changed nothing
 		m.Cutover, m.Triggers, m.NBD, m.ChangeIDs = state.Cutover, state.Triggers, state.NBD, state.ChangeIDs
 	}
 	if m.LastCycle.IsNull() || result.Started {
@@ -291,7 +271,7 @@ func lastCycle(result *replication.Result, diags *diag.Diagnostics) types.Object
 	return last
 }
 
-// total is null where nothing was copied to its end.
+// total is null if no disk was copied completely.
 func total(result *replication.Result) types.Int64 {
 	if len(result.Disks) == 0 {
 		return types.Int64Null()
@@ -299,7 +279,7 @@ func total(result *replication.Result) types.Int64 {
 	return measured(result.ChangedBytes())
 }
 
-// measured is null for what could not be measured.
+// measured is null if the bytes could not be measured.
 func measured(bytes int64) types.Int64 {
 	if bytes < 0 {
 		return types.Int64Null()

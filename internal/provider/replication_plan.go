@@ -2,9 +2,6 @@ package provider
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -12,13 +9,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/vma-project/terraform-provider-vma/internal/cbt"
-	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 )
 
-// ModifyPlan implements resource.ResourceWithModifyPlan: it decides whether a
-// cycle will run, says what it will copy, and refuses what cannot work.
+// ModifyPlan implements resource.ResourceWithModifyPlan. It decides whether a cycle will run, plans what it will copy, and reports
+// what would make it fail.
 func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		return // destroy
@@ -29,24 +24,24 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	if state != nil && state.Cutover.ValueBool() && state.begun() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
 		resp.Diagnostics.AddAttributeError(path.Root("cutover"), "Invalid cutover",
-			"A cutover cannot be taken back: the source was, or was about to be, shut down. Set cutover to true again, or remove the resource to stop managing the virtual machine (terraform destroy needs -refresh=false then).")
+			"A cutover cannot be undone: the source was shut down, or was about to be. Set cutover to true again. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
 		return
 	}
-	runs := state == nil || plan.runs(ctx, *state, &resp.Diagnostics)
+	runs := state == nil || plan.runsCycle(ctx, *state, &resp.Diagnostics)
 	if runs {
-		plan.openResults(r.services)
+		plan.openResults(r.data)
 	} else {
-		plan.keepResults(*state, r.services)
+		plan.keepResults(*state, r.data)
 	}
-	if r.services != nil && r.services.known {
-		r.look(ctx, config, &plan, state, runs, req.Private, resp)
+	if r.data != nil && r.data.known {
+		r.checkPlan(ctx, config, &plan, state, runs, req.Private, resp)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
-// look reads the VM and judges it, where there is anything to judge.
-func (r *replicationResource) look(
-	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, seen private, resp *resource.ModifyPlanResponse,
+// checkPlan reads the VM and checks the cycle, if one will run.
+func (r *replicationResource) checkPlan(
+	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, private privateState, resp *resource.ModifyPlanResponse,
 ) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -54,50 +49,41 @@ func (r *replicationResource) look(
 	if state != nil {
 		names = &state.vmNames
 		switch {
-		case !runs && config.settled(state.vmNames):
+		case !runs && config.sameNames(state.vmNames):
 			return
 		case state.cutOver():
-			r.services.plannedAnother(ctx, config.vmNames, state.ID.ValueString(), resp)
+			r.data.plannedAnother(ctx, config.vmNames, state.ID.ValueString(), resp)
 			return
 		}
 	}
-	status := r.services.planned(ctx, config.vmNames, names, seen, resp)
-	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
-		return
+	status := r.data.planned(ctx, config.vmNames, names, private, resp)
+	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) || len(resp.RequiresReplace) > 0 {
+		return // Terraform plans the create of a replacement separately
 	}
-	prior := replicationModel{}
-	if state != nil && len(resp.RequiresReplace) == 0 {
-		prior = *state
+	prior, tracking := replicationModel{}, status.Tracking()
+	if state != nil {
+		prior, tracking = *state, loadTracking(ctx, private, tracking)
 	}
-	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.services, &resp.Diagnostics)
+	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	var refusals diag.Diagnostics
-	defer func() {
-		for _, refusal := range refusals {
+	cycle.Sizes = loadSizes(ctx, private)
+	found := r.data.runner.Preflight(ctx, cycle, status, tracking)
+	for _, err := range found.Errors {
+		for _, refusal := range cycleDiagnostics(config.at(), status.VM, nil, err, state == nil) {
 			resp.Diagnostics.Append(hintDestroy(refusal, state != nil))
 		}
-	}()
-	r.preflight(ctx, config.at(), cycle, status, &refusals)
-	cycle.Sizes = recallSizes(ctx, seen)
-	for _, trap := range replication.Traps(cycle, status) {
-		resp.Diagnostics.AddAttributeWarning(config.at(), trap.Summary, trap.Detail)
 	}
-	if len(resp.RequiresReplace) > 0 {
-		return // Terraform plans the replacement by itself
+	for _, warning := range found.Warnings {
+		resp.Diagnostics.Append(warningDiagnostic(config.at(), warning))
 	}
-	if state != nil {
-		status = recall(ctx, seen, status)
-	}
-	plan.setPlanned(ctx, cycle, status, &resp.Diagnostics)
-	explain(cycle, status, &refusals)
+	plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
 }
 
-// runs says whether an update is another cycle: by triggers, because the last
-// one did not end well, because tracking was lost, because the target grew, or
-// for the cutover.
-func (m replicationModel) runs(ctx context.Context, state replicationModel, diags *diag.Diagnostics) bool {
+// runsCycle reports whether an update runs another cycle: triggers or exports changed, the last cycle did not succeed, increments
+// cannot continue, or the cutover is due.
+func (m replicationModel) runsCycle(ctx context.Context, state replicationModel, diags *diag.Diagnostics) bool {
 	if state.cutOver() {
 		return false
 	}
@@ -110,27 +96,27 @@ func (m replicationModel) runs(ctx context.Context, state replicationModel, diag
 		!state.TrackingIntact.ValueBool() || !m.Cutover.Equal(state.Cutover)
 }
 
-// keepResults is for an update without a cycle.
-func (m *replicationModel) keepResults(state replicationModel, s *services) {
+// keepResults plans an update without a cycle.
+func (m *replicationModel) keepResults(state replicationModel, p *providerData) {
 	m.Status, m.ChangeIDs, m.LastCycle = state.Status, state.ChangeIDs, state.LastCycle
 	m.Cycles, m.PlannedCycle, m.TrackingIntact = state.Cycles, state.PlannedCycle, state.TrackingIntact
-	if state.cutOver() || s == nil || !s.known || !m.gated(s) {
+	if state.cutOver() || p == nil || !p.known || !m.enablesCBT(p) {
 		m.CBTEnabled = state.CBTEnabled
 	}
 }
 
-// openResults is for a cycle.
-func (m *replicationModel) openResults(s *services) {
+// openResults plans a cycle.
+func (m *replicationModel) openResults(p *providerData) {
 	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
 	m.ChangeIDs = types.MapUnknown(types.StringType)
 	m.LastCycle = types.ObjectUnknown(lastTypes)
 	m.PlannedCycle = types.MapUnknown(types.StringType)
-	if s == nil || m.AutoCBT.IsUnknown() || (!s.known && !m.AutoCBT.ValueBool()) || (s.known && !m.gated(s)) {
+	if p == nil || m.AutoCBT.IsUnknown() || (!p.known && !m.AutoCBT.ValueBool()) || (p.known && !m.enablesCBT(p)) {
 		m.CBTEnabled = types.BoolUnknown()
 	}
 }
 
-// targetKnown says that nothing of what migratekit is told is left open.
+// targetKnown reports whether everything that the cycle depends on is known.
 func (m replicationModel) targetKnown(ctx context.Context) bool {
 	for _, value := range []attr.Value{m.NBD, m.OpenStack, m.ExtraArgs, m.CompressionMethod, m.AutoCBT, m.Cutover, m.OnTrackingReset} {
 		raw, err := value.ToTerraformValue(ctx)
@@ -139,61 +125,4 @@ func (m replicationModel) targetKnown(ctx context.Context) bool {
 		}
 	}
 	return true
-}
-
-// preflight refuses what would fail only after the VM was touched.
-func (r *replicationResource) preflight(
-	ctx context.Context, at path.Path, cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics,
-) {
-	if _, err := migratekit.FindProgram(cycle.Program); err != nil {
-		diags.Append(programDiagnostic(cycle.Program, err))
-	} else if missing := r.services.missingTools(); missing != "" {
-		diags.AddWarning("Missing nbdkit",
-			sentence(errors.New(missing))+" migratekit reads the source's disks through nbdkit and its plugin vddk, and without them it would fail after it made a snapshot. Install both, unless your migratekit brings its own.")
-	}
-	if cycle.OpenStack != nil {
-		if missing := migratekit.MissingOpenStack(cycle.Env); len(missing) > 0 {
-			diags.Append(environmentDiagnostic(missing))
-		}
-	}
-	if problems := replication.Problems(cycle, status); len(problems) > 0 {
-		diags.Append(impossibleDiagnostic(cycle.OpenStack == nil, problems))
-	}
-	if !cycle.AutoCBT {
-		return
-	}
-	// Snapshots are left to the apply: a vma_cbt that is applied first may allow
-	// them.
-	gate := func(reasons []string) *replication.GateError {
-		return &replication.GateError{Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: reasons}}
-	}
-	if reasons := r.services.manager.Blockers(ctx, status, true); len(reasons) > 0 {
-		diags.Append(gateDiagnostic(at, gate(reasons)))
-	} else if reasons := replication.WithoutLeftovers(cycle, status).Blockers(false); len(reasons) > 0 {
-		diags.AddAttributeWarning(at, "Snapshots in the Way of Change Tracking",
-			fmt.Sprintf("Tracking of %q must not start over a snapshot, so the apply will fail unless a vma_cbt in it allows that, or the snapshot is gone by then: %s.",
-				status.VM.Path, strings.Join(reasons, "; ")))
-	}
-}
-
-// explain says what the practitioner would not expect of the cycle.
-func explain(cycle *replication.Cycle, status *cbt.Status, diags *diag.Diagnostics) {
-	if lost := replication.Lost(replication.Plan(cycle, status), status); len(lost) > 0 {
-		err := &replication.TrackingResetError{Path: status.VM.Path, Disks: lost}
-		if cycle.FailOnReset {
-			diags.Append(trackingResetDiagnostic(err))
-		} else {
-			diags.AddAttributeWarning(path.Root("planned_cycle"), "Full Copy Where Increments Were Running",
-				fmt.Sprintf("Change tracking of %q started anew since the last cycle, so the copy of this cycle is full:\n  - %s\n\nTo fail in place of copying everything, set on_tracking_reset to \"fail\".",
-					status.VM.Path, strings.Join(lost, "\n  - ")))
-		}
-	}
-	if left := replication.NotCopied(cycle, status); len(left) > 0 {
-		diags.AddAttributeWarning(path.Root("nbd").AtName("exports"), "Disks Not Copied",
-			fmt.Sprintf("%q has disks without an export, and the cycle goes on without them: %s. Add an export for each to nbd.exports, or leave it so where you do not need them.", status.VM.Path, strings.Join(left, ", ")))
-	}
-	if cycle.OpenStack != nil && cycle.OpenStack.Cutover {
-		diags.AddAttributeWarning(path.Root("cutover"), "Source Will Be Shut Down",
-			fmt.Sprintf("This apply shuts %q down, copies what is left and boots the new server. It cannot be taken back.", status.VM.Path))
-	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
@@ -21,10 +22,10 @@ var (
 	_ resource.ResourceWithModifyPlan       = (*replicationResource)(nil)
 )
 
-// NewReplicationResource makes vma_replication.
+// NewReplicationResource returns the resource vma_replication.
 func NewReplicationResource() resource.Resource { return &replicationResource{} }
 
-type replicationResource struct{ services *services }
+type replicationResource struct{ data *providerData }
 
 // Metadata implements resource.Resource.
 func (r *replicationResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -33,7 +34,7 @@ func (r *replicationResource) Metadata(_ context.Context, req resource.MetadataR
 
 // Configure implements resource.ResourceWithConfigure.
 func (r *replicationResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
-	r.services = servicesOf(req.ProviderData, &resp.Diagnostics)
+	r.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
 // ConfigValidators implements resource.ResourceWithConfigValidators.
@@ -53,9 +54,8 @@ func (r *replicationResource) ValidateConfig(ctx context.Context, req resource.V
 	}
 }
 
-// Create implements resource.Resource. Where the first cycle fails nothing is
-// in state, so that the next apply begins again; where it was interrupted the
-// state says so, and the next apply goes on in place.
+// Create implements resource.Resource. If the first cycle fails, nothing is saved and the next apply starts again. If it was
+// interrupted, its state is saved and the next apply continues in place.
 func (r *replicationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	var config, plan replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -68,12 +68,12 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	name, at, _ := config.name()
-	found, err := r.services.manager.Recent(ctx, name)
+	found, err := r.data.manager.ReadCached(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return
 	}
-	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	if r.cycle(ctx, at, &plan, replicationModel{Cycles: types.Int64Value(0)}, found, resp.Private, &resp.Diagnostics) != cycleFailed {
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
 	}
@@ -83,17 +83,17 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state replicationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
-	r.services.refreshed.Store(state.ID.ValueString(), true)
-	if resp.Diagnostics.HasError() || !r.services.known || state.cutOver() {
-		return // after a cutover the source may change, or vanish
+	r.data.refreshed.Store(state.ID.ValueString(), true)
+	if resp.Diagnostics.HasError() || !r.data.known || state.cutOver() {
+		return // after a cutover the source may be changed or deleted
 	}
 	timeout, diags := state.Timeouts.Read(ctx, readTimeout)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := current(ctx, r.services.manager.Look, state.vmNames)
+	status, err := current(ctx, r.data.manager.Read, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
-		r.services.rememberGone(state.vmNames)
+		r.data.addGone(state.vmNames)
 		resp.Diagnostics.Append(goneWarning(state.vmNames))
 		resp.State.RemoveResource(ctx)
 		return
@@ -104,12 +104,11 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	}
 	state.refresh(status.VM)
 	state.setTracking(ctx, status, &resp.Diagnostics)
-	resp.Diagnostics.Append(remember(ctx, resp.Private, status)...)
+	resp.Diagnostics.Append(saveTracking(ctx, resp.Private, status.Tracking())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
 
-// Update implements resource.Resource: another cycle where the plan says so,
-// else tracking repaired where it drifted, else nothing.
+// Update implements resource.Resource. It runs another cycle if one was planned, else it repairs CBT if that drifted.
 func (r *replicationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var config, plan, state replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -118,7 +117,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(rememberNames(ctx, resp.Private, config.vmNames)...)
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	if !plan.Status.IsUnknown() && state.CBTEnabled.Equal(plan.CBTEnabled) {
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
@@ -127,7 +126,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := current(ctx, r.services.manager.Recent, state.vmNames)
+	status, err := current(ctx, r.data.manager.ReadCached, state.vmNames)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
@@ -135,19 +134,18 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	if plan.Status.IsUnknown() {
 		r.cycle(ctx, path.Root("id"), &plan, state, status, resp.Private, &resp.Diagnostics)
 	} else {
-		ensured, err := r.services.manager.Ensure(ctx, status.VM.Moid, cbt.Options{})
+		ensured, err := r.data.manager.Ensure(ctx, status.VM.Moid, cbt.Options{})
 		if err != nil {
 			resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
 			return
 		}
-		resp.Diagnostics.Append(remember(ctx, resp.Private, ensured)...)
+		resp.Diagnostics.Append(saveTracking(ctx, resp.Private, ensured.Tracking())...)
 	}
 	plan.fillUnknown(status.VM)
 	resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
 }
 
-// Delete implements resource.Resource: it stops managing, and touches neither
-// side.
+// Delete implements resource.Resource. It changes neither source nor target.
 func (r *replicationResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {
 }
 
@@ -160,24 +158,25 @@ const (
 	cycleFailed
 )
 
-// cycle runs one cycle and completes the plan to what is true afterwards, also
-// where it failed: the change IDs that still hold stay.
+// cycle runs one cycle and completes the plan, even if the cycle failed: the change IDs that are still valid stay.
 func (r *replicationResource) cycle(
 	ctx context.Context, at path.Path, plan *replicationModel, state replicationModel, status *cbt.Status,
-	seen private, diags *diag.Diagnostics,
+	private privateState, diags *diag.Diagnostics,
 ) ending {
 	plan.fillUnknown(status.VM)
-	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.services, diags)
+	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, diags)
 	if diags.HasError() {
 		return cycleFailed
 	}
-	if plan.PlannedCycle.IsUnknown() {
-		plan.setPlanned(ctx, cycle, status, diags)
+	if plan.PlannedCycle.IsUnknown() { // nothing was announced
+		plan.setPlanned(ctx, replication.Plan(cycle, status.Tracking()), diags)
+	} else {
+		cycle.Announced = replication.Plan(cycle, loadTracking(ctx, private, status.Tracking()))
 	}
-	result, err := r.services.runner.Run(ctx, cycle)
+	result, err := r.data.runner.Run(ctx, cycle)
 	if result.Status != nil {
-		diags.Append(remember(ctx, seen, result.Status)...)
-		diags.Append(rememberSizes(ctx, seen, result)...)
+		diags.Append(saveTracking(ctx, private, result.Status.Tracking())...)
+		diags.Append(saveSizes(ctx, private, result)...)
 	}
 	for _, warning := range result.Warnings {
 		diags.AddAttributeWarning(at, warningSummary(warning), warning)
@@ -190,11 +189,11 @@ func (r *replicationResource) cycle(
 		diags.Append(interruptedDiagnostic(at, status.VM, result, err, state.ID.IsNull()))
 	default:
 		end = cycleFailed
-		diags.Append(cycleDiagnostic(at, status.VM, result, err, state.ID.IsNull()))
+		diags.Append(cycleDiagnostics(at, status.VM, result, err, state.ID.IsNull())...)
 	}
 	plan.fromResult(ctx, result, end, state, diags)
 	if plan.CBTEnabled.IsUnknown() {
-		plan.CBTEnabled = types.BoolValue(status.Initialized())
+		plan.CBTEnabled = types.BoolValue(status.Tracked())
 	}
 	return end
 }

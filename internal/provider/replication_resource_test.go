@@ -24,7 +24,6 @@ import (
 
 const gib = 1 << 30
 
-// serveNBD serves one export for each name.
 func serveNBD(t *testing.T, exports map[string]nbdtest.Export) *nbdtest.Server {
 	t.Helper()
 	server, err := nbdtest.Start(nbdtest.Newstyle, exports)
@@ -59,7 +58,7 @@ func disk(kind string, bytes int64) knownvalue.Check {
 	})
 }
 
-// Where vCenter cannot tell what changed, a disk counts whole (fact 12).
+// If vCenter cannot report what changed, the whole disk counts as changed (fact 12).
 func TestReplicationUnreadableTracking(t *testing.T) {
 	t.Parallel()
 	e, vm, config := oneDisk(t)
@@ -78,9 +77,7 @@ func TestReplicationUnreadableTracking(t *testing.T) {
 	})
 }
 
-// The whole life of a replication to NBD exports: a full cycle with tracking
-// switched on first, nothing without a change, increments by triggers, and
-// tracking lost and found.
+// A full cycle that enables CBT, no change without a trigger, incremental cycles by triggers, and a CBT reset.
 func TestReplicationNBD(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
@@ -114,7 +111,7 @@ func TestReplicationNBD(t *testing.T) {
 			{
 				PreConfig: func() {
 					vm.Write(2000, 0, 65536)
-					vm.Write(2000, 900<<20, 4096) // on a later page, behind an empty one
+					vm.Write(2000, 900<<20, 4096) // on a later page, after an empty one
 				},
 				Config:           config("2"),
 				ConfigPlanChecks: replicaAction(plancheck.ResourceActionUpdate),
@@ -124,7 +121,7 @@ func TestReplicationNBD(t *testing.T) {
 					replica("last_cycle", lastCycle("incremental", 65536+4096, map[string]knownvalue.Check{"2000": disk("incremental", 65536+4096), "2001": disk("incremental", 0)})),
 				},
 			},
-			{ // tracking is lost: the plan says so, and the next cycle is full
+			{ // CBT is reset: the plan announces it, and the next cycle is full
 				PreConfig:        func() { vm.ResetTracking() },
 				Config:           config("2"),
 				ConfigPlanChecks: replicaAction(plancheck.ResourceActionUpdate),
@@ -176,13 +173,12 @@ func TestReplicationNBD(t *testing.T) {
 	}
 }
 
-// For OpenStack the program keeps its change IDs in Cinder; the provider reads
-// them off the snapshot.
+// migratekit keeps its change IDs in Cinder. The provider reads them from the snapshot.
 func TestReplicationOpenStack(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
-	e.SetPageSize(gib) // one answer measures a disk
+	e.SetPageSize(gib) // one page covers a disk
 	var incremental atomic.Bool
 	e.env[migratekittest.Pause] = e.pauseUntilMeasured(t, &incremental)
 	config := func(run, more string) string {
@@ -227,7 +223,7 @@ func TestReplicationOpenStack(t *testing.T) {
 				},
 			},
 			{Config: config("2", ""), ExpectError: regexp.MustCompile(`Invalid cutover`)},
-			{ // the source may vanish
+			{ // the source may be deleted
 				PreConfig: func() { must(t, vm.Destroy()) },
 				Config:    config("2", "cutover = true"),
 				PlanOnly:  true,
@@ -258,9 +254,8 @@ func TestReplicationOpenStack(t *testing.T) {
 	}
 }
 
-// pauseUntilMeasured makes every copy last until the provider has measured the
-// snapshot of it, as a real copy would: in a full cycle it reads the change
-// IDs, in an incremental one it asks for the changed areas too.
+// pauseUntilMeasured makes each copy last until the provider has measured its snapshot, as a real copy would.
+// The provider reads the change IDs, and in an incremental cycle also the changed areas.
 func (e *estate) pauseUntilMeasured(t *testing.T, incremental *atomic.Bool) string {
 	t.Helper()
 	file := filepath.Join(e.dir, "pause")

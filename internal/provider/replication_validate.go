@@ -11,18 +11,11 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd"
 )
 
-// ownFlags are the arguments that the provider sets itself.
-var ownFlags = []string{
-	"--vmware-endpoint", "--vmware-username", "--vmware-password", "--vmware-path", "--compression-method",
-	"--availability-zone", "--volume-type", "--disk-bus-type", "--os-type", "--enable-qemu-guest-agent",
-	"--flavor", "--network-mapping", "--security-groups", "--run-v2v",
-	"--nbd-export-name", "--nbd-targets", "--job-id",
-}
-
-// validate checks what one attribute alone does not show.
+// validate checks attributes against each other.
 func (m replicationModel) validate(ctx context.Context, diags *diag.Diagnostics) {
 	m.validateExports(ctx, diags)
 	m.validateExtraArgs(ctx, diags)
@@ -31,7 +24,7 @@ func (m replicationModel) validate(ctx context.Context, diags *diag.Diagnostics)
 	}
 }
 
-// validateExports: migratekit knows one port, and no two disks share an export.
+// validateExports checks that all exports have the same port, and each disk its own export.
 func (m replicationModel) validateExports(ctx context.Context, diags *diag.Diagnostics) {
 	ports, names := map[string][]string{}, map[string][]string{}
 	for key, export := range m.exports(ctx, diags) {
@@ -44,7 +37,7 @@ func (m replicationModel) validateExports(ctx context.Context, diags *diag.Diagn
 		if len(keys) > 1 {
 			slices.Sort(keys)
 			diags.AddAttributeError(path.Root("nbd").AtName("exports"), "Invalid nbd.exports",
-				fmt.Sprintf("The disks %s have the same export %q, so that one would overwrite the other. Give each disk an export of its own.", strings.Join(keys, " and "), name))
+				fmt.Sprintf("The disks %s have the same export %q, so one disk would overwrite the other. Give each disk its own export.", strings.Join(keys, " and "), name))
 		}
 	}
 	if len(ports) < 2 {
@@ -57,7 +50,7 @@ func (m replicationModel) validateExports(ctx context.Context, diags *diag.Diagn
 	}
 	slices.Sort(each)
 	diags.AddAttributeError(path.Root("nbd").AtName("exports"), "Invalid nbd.exports",
-		"The exports have different ports: "+strings.Join(each, "; ")+". migratekit connects to one port of 127.0.0.1 only. Let one server, or one tunnel, carry all exports of a virtual machine.")
+		"The exports have different ports: "+strings.Join(each, "; ")+". migratekit connects to a single port of 127.0.0.1. Serve all exports of a virtual machine from one NBD server or through one tunnel.")
 }
 
 func (m replicationModel) validateExtraArgs(ctx context.Context, diags *diag.Diagnostics) {
@@ -68,9 +61,9 @@ func (m replicationModel) validateExtraArgs(ctx context.Context, diags *diag.Dia
 	diags.Append(m.ExtraArgs.ElementsAs(ctx, &args, false)...)
 	for i, arg := range args {
 		flag, _, _ := strings.Cut(arg.ValueString(), "=")
-		if slices.Contains(ownFlags, flag) {
+		if migratekit.IsReservedFlag(flag) {
 			diags.AddAttributeError(path.Root("extra_args").AtListIndex(i), "Invalid extra_args",
-				fmt.Sprintf("%q is set by the provider itself. Use the attribute for it in place of extra_args.", flag))
+				fmt.Sprintf("%q is set by the provider itself. Use its attribute instead of extra_args.", flag))
 		}
 	}
 }
@@ -81,7 +74,7 @@ func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagn
 		return
 	}
 	if m.OpenStack.IsNull() {
-		diags.AddAttributeError(at, "Invalid cutover", "A cutover is possible with openstack only. For nbd, stop the source and run a last cycle by triggers.")
+		diags.AddAttributeError(at, "Invalid cutover", "A cutover is possible with openstack only. For nbd, shut down the source and run a last cycle by changing triggers.")
 		return
 	}
 	var model openStackModel
@@ -100,6 +93,6 @@ func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagn
 		missing = append(missing, "openstack.network_mappings")
 	}
 	if len(missing) > 0 {
-		diags.AddAttributeError(at, "Invalid cutover", "A cutover boots the new server, for which it needs also: "+strings.Join(missing, ", ")+".")
+		diags.AddAttributeError(at, "Invalid cutover", "A cutover boots the new server, so these attributes are also required: "+strings.Join(missing, ", ")+".")
 	}
 }

@@ -12,33 +12,31 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// stopTimeout bounds how long the answer to a stop is held back for actions
-// that tidy up: longer than they may take for it. Terraform waits for them.
+// stopTimeout limits how long StopProvider waits for actions. It is longer than their cleanup may take.
 const stopTimeout = 5 * time.Minute
 
-// protocolServer is what the framework's server offers.
+// protocolServer is the interface of the framework's server.
 type protocolServer interface {
 	tfprotov6.ProviderServer
 	tfprotov6.ListResourceServer
 	tfprotov6.ActionServer
 }
 
-// server is the framework's server, where the protocol needs more care than the
-// framework takes.
+// server wraps the framework's server and handles protocol details that the framework does not.
 type server struct {
 	protocolServer
 
 	mu      sync.Mutex
 	stopped bool
 	actions sync.WaitGroup
-	changes sync.WaitGroup // of resources
+	changes sync.WaitGroup // running ApplyResourceChange calls
 }
 
-// Server serves this provider.
+// Server returns a protocol server for this provider.
 func (p *Provider) Server() tfprotov6.ProviderServer {
 	inner, ok := providerserver.NewProtocol6(p)().(protocolServer)
 	if !ok {
-		panic("the framework's server knows no actions or no list resources") // a test would have shown it
+		panic("the framework's server knows no actions or no list resources") // tests cover this
 	}
 	s := &server{protocolServer: inner}
 	p.mu.Lock()
@@ -47,9 +45,8 @@ func (p *Provider) Server() tfprotov6.ProviderServer {
 	return s
 }
 
-// Abandon stops everything that this provider does, as a first Ctrl-C would,
-// and waits until it has tidied up: Terraform has died, and takes no answer.
-func (p *Provider) Abandon(ctx context.Context) {
+// Shutdown stops all work as a first Ctrl-C does, and waits for the cleanup. Use it when Terraform has died.
+func (p *Provider) Shutdown(ctx context.Context) {
 	p.mu.Lock()
 	servers := slices.Clone(p.servers)
 	p.mu.Unlock()
@@ -59,8 +56,7 @@ func (p *Provider) Abandon(ctx context.Context) {
 	}
 }
 
-// InvokeAction implements tfprotov6.ActionServer. It counts the action as
-// running until its last event was taken.
+// InvokeAction implements tfprotov6.ActionServer. The action counts as running until its last event is taken.
 func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRequest) (*tfprotov6.InvokeActionServerStream, error) {
 	done := s.begin(&s.actions)
 	stream, err := s.protocolServer.InvokeAction(ctx, req)
@@ -73,8 +69,8 @@ func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRe
 		open := true
 		for event := range stream.Events {
 			_, progress := event.Type.(tfprotov6.ProgressInvokeActionEventType)
-			// Progress after a stop makes Terraform 1.14 panic. An action goes
-			// on although nobody listens: it may have a snapshot to remove.
+			// Terraform 1.14 panics on progress after a stop. Keep reading the events even if nobody listens: the
+			// action may still have to remove a snapshot.
 			if open && (!progress || !s.isStopped()) {
 				open = push(event)
 			}
@@ -82,9 +78,8 @@ func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRe
 	}}, nil
 }
 
-// StopProvider implements tfprotov6.ProviderServer. Once it is answered the
-// last event of an action is dropped, and an action that was interrupted would
-// end as a success: so the answer waits for those that run.
+// StopProvider implements tfprotov6.ProviderServer. It answers only when the running actions have ended: after
+// the answer the last event of an action is dropped, and an interrupted action would end as a success.
 func (s *server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRequest) (*tfprotov6.StopProviderResponse, error) {
 	s.mu.Lock()
 	s.stopped = true
@@ -103,50 +98,43 @@ func (s *server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRe
 	return resp, err
 }
 
-// ApplyResourceChange implements tfprotov6.ResourceServer. It counts the change
-// as running.
+// ApplyResourceChange implements tfprotov6.ResourceServer. It counts the change as running.
 func (s *server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 	defer s.begin(&s.changes)()
 	return s.protocolServer.ApplyResourceChange(ctx, req)
 }
 
-// PlanResourceChange implements tfprotov6.ResourceServer.
 func (s *server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.PlanResourceChange(ctx, req)
 }
 
-// ValidateResourceConfig implements tfprotov6.ResourceServer.
 func (s *server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.ValidateResourceConfig(ctx, req)
 }
 
-// UpgradeResourceState implements tfprotov6.ResourceServer.
 func (s *server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.UpgradeResourceState(ctx, req)
 }
 
-// ReadDataSource implements tfprotov6.DataSourceServer.
 func (s *server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.ReadDataSource(ctx, req)
 }
 
-// ValidateDataResourceConfig implements tfprotov6.DataSourceServer.
 func (s *server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.ValidateDataResourceConfig(ctx, req)
 }
 
-// CallFunction implements tfprotov6.FunctionServer. OpenTofu 1.12 sends an
-// argument that is null without any value at all.
+// CallFunction implements tfprotov6.FunctionServer. OpenTofu 1.12 sends a null argument without any value.
 func (s *server) CallFunction(ctx context.Context, req *tfprotov6.CallFunctionRequest) (*tfprotov6.CallFunctionResponse, error) {
 	for i, argument := range req.Arguments {
 		if argument == nil || len(argument.MsgPack)+len(argument.JSON) == 0 {
@@ -156,8 +144,7 @@ func (s *server) CallFunction(ctx context.Context, req *tfprotov6.CallFunctionRe
 	return s.protocolServer.CallFunction(ctx, req)
 }
 
-// begin counts something as running until done; what begins after a stop is
-// waited for by nobody.
+// begin counts something as running until done is called. After a stop it counts nothing.
 func (s *server) begin(running *sync.WaitGroup) (done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,12 +161,11 @@ func (s *server) isStopped() bool {
 	return s.stopped
 }
 
-// ReadResource implements tfprotov6.ResourceServer. Terraform 1.11 compares
-// numbers with the precision that they were decoded with, and calls it drift
-// when a number of the state file comes back as msgpack has it; from JSON it
-// comes back the same.
+// ReadResource implements tfprotov6.ResourceServer. Terraform 1.11 compares numbers with the precision of
+// their encoding, and reports drift if a number from the state file returns as msgpack. JSON returns the same
+// number.
 func (s *server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
-	ctx, release := borrow(ctx)
+	ctx, release := newCallContext(ctx)
 	defer release()
 	resp, err := s.protocolServer.ReadResource(ctx, req)
 	if err == nil {
@@ -188,7 +174,7 @@ func (s *server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRe
 	return resp, err
 }
 
-// asJSON encodes a value anew; one that has unknown parts stays as it is.
+// asJSON encodes a value as JSON. A value with unknown parts stays as it is.
 func asJSON(value *tfprotov6.DynamicValue) *tfprotov6.DynamicValue {
 	if value == nil || len(value.MsgPack) == 0 {
 		return value

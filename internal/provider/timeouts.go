@@ -15,9 +15,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 )
 
-// How long an operation may take where timeouts does not say. A stun takes
-// seconds, but a task of somebody else may have to be waited for; a cycle
-// copies for hours.
+// Default timeouts. A stun takes seconds, but another task may have to end first. A cycle copies for hours.
 const (
 	readTimeout     = 5 * time.Minute
 	cbtWriteTimeout = 30 * time.Minute
@@ -27,10 +25,10 @@ const (
 const descriptionTimeouts = "How long operations may take, as durations such as `30m` or `2h45m`."
 
 func describeTimeout(what string, standard time.Duration) string {
-	return fmt.Sprintf("How long %s may take. Default `%s`.", what, shortDuration(standard))
+	return fmt.Sprintf("How long %s may take. Default: `%s`.", what, shortDuration(standard))
 }
 
-// shortDuration writes whole hours and minutes without zeros behind them.
+// shortDuration formats whole hours and minutes without trailing zeros.
 func shortDuration(d time.Duration) string {
 	if d%time.Hour == 0 {
 		return fmt.Sprintf("%dh", d/time.Hour)

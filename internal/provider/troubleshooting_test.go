@@ -15,33 +15,31 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 )
 
-// titleAt is which argument is the title, of whatever makes a diagnostic.
+// titleAt is the position of the title argument of each function that creates a diagnostic.
 var titleAt = map[string]int{
 	"NewErrorDiagnostic": 0, "NewWarningDiagnostic": 0, "AddError": 0, "AddWarning": 0,
 	"NewAttributeErrorDiagnostic": 1, "NewAttributeWarningDiagnostic": 1, "AddAttributeError": 1, "AddAttributeWarning": 1,
-	"vmDiagnostic": 0, // what comes after "Unable to"
+	"vmDiagnostic": 0, // the part after "Unable to"
 }
 
-// composed are the titles that are made of a beginning and the name of an
-// attribute, by the beginning.
+// composed has the titles that end with an attribute name, by their beginning.
 var composed = map[string][]string{
 	"Missing": {"vcenter", "username", "password"},
 	"Invalid": {
 		"vcenter", "thumbprint", "insecure", "auto_cbt", "vm_path", "vm_uuid", "vm_moid", "folder", "name", "stop_grace",
 		"timeouts.create", "timeouts.read", "timeouts.update", "timeouts.delete", "timeouts.invoke", "timeouts.list", "nbd.exports", "extra_args", "cutover",
 	},
-	"Unable to": nil, // by vmDiagnostic, whose callers are read
+	"Unable to": nil, // created by vmDiagnostic, whose calls are collected
 }
 
-// otherTitles are the framework's, its validators' and those of other packages.
+// otherTitles are those of the framework, its validators and other packages.
 var otherTitles = []string{
 	"Missing Attribute Configuration", "Invalid Attribute Combination", "Invalid Attribute Value Match", "Invalid Attribute Value",
 	"Invalid Attribute Value Length", "Inconsistent dependency lock file", "after an import", "Invalid Attribute Value Time Duration", "Timeout Cannot Be Parsed",
 	replication.TextUnchecked, "CBT enablement check failed", "Replication Warning",
 }
 
-// Whatever title a diagnostic has, the guide on troubleshooting has it too, and
-// no other.
+// The troubleshooting guide must have the title of each diagnostic, and no other.
 func TestTroubleshootingKnowsEveryTitle(t *testing.T) {
 	t.Parallel()
 	titles := map[string]bool{}
@@ -50,7 +48,7 @@ func TestTroubleshootingKnowsEveryTitle(t *testing.T) {
 	}
 	files, err := filepath.Glob("*.go")
 	must(t, err)
-	for _, file := range append(files, "../replication/traps.go") {
+	for _, file := range append(files, "../replication/preflight.go", "../replication/openstack.go", "../replication/nbd.go") {
 		if !strings.HasSuffix(file, "_test.go") {
 			collectTitles(t, file, titles)
 		}
@@ -94,8 +92,8 @@ func collectTitles(t *testing.T, file string, titles map[string]bool) {
 			name = function.Name
 		}
 		at, ok := titleAt[name]
-		if name == "add" && strings.HasSuffix(file, "traps.go") {
-			at, ok = 0, true
+		if name == "warn" && strings.Contains(file, "replication/") {
+			at, ok = 1, true
 		}
 		if !ok || len(call.Args) <= at {
 			return true
@@ -119,7 +117,7 @@ func collectTitles(t *testing.T, file string, titles map[string]bool) {
 	})
 }
 
-// literal is a string that is written out, or how one begins.
+// literal returns a string literal, or the beginning of a concatenation.
 func literal(e ast.Expr) (text string, whole, ok bool) {
 	switch e := e.(type) {
 	case *ast.BinaryExpr:

@@ -19,21 +19,17 @@ import (
 
 var _ validator.String = check{}
 
-// check validates a text that is set and known; null and unknown are judged
-// elsewhere.
+// check validates a string. It accepts null and unknown values.
 type check struct {
 	description string
-	// judge gives what is wrong, nil where nothing is.
+	// judge returns the problem, or nil.
 	judge func(at path.Path, value string) diag.Diagnostic
 }
 
-// Description implements validator.String.
 func (c check) Description(context.Context) string { return c.description }
 
-// MarkdownDescription implements validator.String.
 func (c check) MarkdownDescription(context.Context) string { return c.description }
 
-// ValidateString implements validator.String.
 func (c check) ValidateString(_ context.Context, req validator.StringRequest, resp *validator.StringResponse) {
 	if req.ConfigValue.IsNull() || req.ConfigValue.IsUnknown() {
 		return
@@ -57,7 +53,7 @@ func validServer() validator.String {
 	}}
 }
 
-// invalidServer does not quote the value: it may hold credentials.
+// invalidServer does not quote the value, which may contain credentials.
 func invalidServer(at path.Path, err error) diag.Diagnostic {
 	return invalid(at, "The address of vCenter cannot be used. Write a host, a host:port or a URL, such as vcenter.example.org or https://vcenter.example.org/sdk.\n\n%s", err)
 }
@@ -79,11 +75,11 @@ func validInventoryPath() validator.String {
 	return check{"value must be an absolute inventory path, such as /DC0/vm/prod/web01", func(at path.Path, value string) diag.Diagnostic {
 		switch {
 		case !strings.HasPrefix(value, "/"):
-			return invalid(at, "%q is not absolute. Write the whole inventory path from the datacenter on, such as /DC0/vm/prod/web01.", value)
+			return invalid(at, "%q is not absolute. Write the full inventory path, starting with the datacenter, such as /DC0/vm/prod/web01.", value)
 		case len(value) > 1 && strings.HasSuffix(value, "/"):
-			return invalid(at, "%q ends with a slash, as the path of a folder may. Write the path of a virtual machine without it: %q.", value, strings.TrimRight(value, "/"))
+			return invalid(at, "%q ends with a slash. Write the path of a virtual machine without it: %q.", value, strings.TrimRight(value, "/"))
 		case !strings.Contains(value, "/vm/") || strings.Contains(value, "//"):
-			return invalid(at, "%q is not the inventory path of a virtual machine, which has the datacenter, the part vm, folders and the name: /DC0/vm/prod/web01. A slash within a name is written %%2f, as vCenter escapes it.", value)
+			return invalid(at, "%q is not the inventory path of a virtual machine. Write the datacenter, then vm, then any folders, then the name: /DC0/vm/prod/web01. Write a slash in a name as %%2f, as vCenter does.", value)
 		}
 		return nil
 	}}
@@ -109,7 +105,7 @@ func validMoid() validator.String {
 		if moidPattern.MatchString(value) {
 			return nil
 		}
-		return invalid(at, "%q is not a managed object ID. Write it as vCenter does, such as vm-123; an inventory path goes into vm_path.", value)
+		return invalid(at, "%q is not a managed object ID. Write it as vCenter does, such as vm-123. For an inventory path use vm_path.", value)
 	}}
 }
 
@@ -137,9 +133,9 @@ func validNBDURI() validator.String {
 		case err != nil:
 			return invalid(at, "%q cannot be used as an NBD export. Write nbd://127.0.0.1:port/name.\n\n%s", value, err)
 		case uri.Export == "":
-			return invalid(at, "%q has no name of an export, and migratekit asks for one by its name. Write nbd://127.0.0.1:port/name.", value)
+			return invalid(at, "%q has no name of an export, but migratekit needs one. Write nbd://127.0.0.1:port/name.", value)
 		case !uri.Local():
-			return invalid(at, "%q is not at a port of 127.0.0.1, and migratekit connects to 127.0.0.1 only. Let a tunnel on this machine lead there, and write nbd://127.0.0.1:port/name.", value)
+			return invalid(at, "%q is not on a port of 127.0.0.1, but migratekit connects to 127.0.0.1 only. Open a tunnel on this machine to the NBD server, and write nbd://127.0.0.1:port/name.", value)
 		}
 		return nil
 	}}
@@ -158,17 +154,17 @@ func validDuration() validator.String {
 	}}
 }
 
-// validTimeout judges what the framework has found to be a duration.
+// validTimeout expects a value that the framework has validated as a duration.
 func validTimeout() validator.String {
 	return check{"value must be longer than zero", func(at path.Path, value string) diag.Diagnostic {
 		if d, err := time.ParseDuration(value); err != nil || d > 0 {
 			return nil
 		}
-		return invalid(at, "%q is no time at all, and nothing could be done within it. Write a duration longer than zero, such as 30m or 2h45m.", value)
+		return invalid(at, "%q is no time at all. Write a duration longer than zero, such as 30m or 2h45m.", value)
 	}}
 }
 
-// validMAC checks the form in which vSphere and OpenStack write it.
+// validMAC accepts the form that vSphere and OpenStack use.
 func validMAC() validator.String {
 	return check{"value must be a MAC address, such as 00:50:56:a1:b2:c3", func(at path.Path, value string) diag.Diagnostic {
 		if macPattern.MatchString(value) {
@@ -184,7 +180,7 @@ func validFolder() validator.String {
 		if strings.HasPrefix(value, "/") {
 			return nil
 		}
-		return invalid(at, "%q is not absolute. Write the whole inventory path from the datacenter on, such as /DC0/vm/prod.", value)
+		return invalid(at, "%q is not absolute. Write the full inventory path, starting with the datacenter, such as /DC0/vm/prod.", value)
 	}}
 }
 
@@ -193,6 +189,6 @@ func validGlob() validator.String {
 		if _, err := stdpath.Match(value, ""); err == nil && value != "" {
 			return nil
 		}
-		return invalid(at, "%q is not a pattern: a bracket is not closed, or a backslash stands at its end, or it is empty. Write one such as web* or db0[1-4].", value)
+		return invalid(at, "%q is not a pattern: it is empty, ends with a backslash or has an unclosed bracket. Write a pattern such as web* or db0[1-4].", value)
 	}}
 }

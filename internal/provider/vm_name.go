@@ -3,7 +3,6 @@ package provider
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -20,7 +19,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// The attributes that name a VM; one is in the configuration, or all of them.
+// The attributes that name a VM. A configuration sets one of them, or all.
 const (
 	attributePath = "vm_path"
 	attributeUUID = "vm_uuid"
@@ -28,15 +27,15 @@ const (
 )
 
 const (
-	descriptionInputPath = "Inventory path of the virtual machine, absolute, as vCenter escapes it: `/DC0/vm/prod/web01`. Exactly one of `vm_path`, `vm_uuid` and `vm_moid` is given."
+	descriptionInputPath = "Absolute inventory path of the virtual machine, escaped as vCenter does, such as `/DC0/vm/prod/web01`. Set exactly one of `vm_path`, `vm_uuid` and `vm_moid`."
 	descriptionPath      = descriptionInputPath + " The others are computed."
-	descriptionUUID      = "BIOS UUID of the virtual machine, what `vsphere_virtual_machine` has as `uuid`."
-	descriptionMoid      = "Managed object ID of the virtual machine, what `vsphere_virtual_machine` has as `moid`: `vm-123`."
-	descriptionID        = "Instance UUID of the virtual machine, which vCenter keeps unique and which stays when it is renamed, moved or registered anew."
+	descriptionUUID      = "BIOS UUID of the virtual machine: the attribute `uuid` of `vsphere_virtual_machine`."
+	descriptionMoid      = "Managed object ID of the virtual machine, such as `vm-123`: the attribute `moid` of `vsphere_virtual_machine`."
+	descriptionID        = "Instance UUID of the virtual machine. It is unique in vCenter and stays the same when the virtual machine is renamed, moved or registered again."
 	descriptionName      = "Name of the virtual machine."
 )
 
-// vmNames is how models name a VM. It is embedded in each.
+// vmNames names a VM. Each model embeds it.
 type vmNames struct {
 	ID     types.String `tfsdk:"id"`
 	VMName types.String `tfsdk:"vm_name"`
@@ -45,7 +44,6 @@ type vmNames struct {
 	VMMoid types.String `tfsdk:"vm_moid"`
 }
 
-// nameAttributes are the attributes of vmNames in a resource.
 func nameAttributes() map[string]schema.Attribute {
 	keep := []planmodifier.String{stringplanmodifier.UseStateForUnknown()}
 	return map[string]schema.Attribute{
@@ -72,15 +70,13 @@ func namePaths() []path.Expression {
 	}
 }
 
-// oneOrAllNames wants one name, or all three: that is how Terraform generates
-// configuration for an import, and the plan sees to it that they agree.
+// oneOrAllNames accepts one name, or all three as generated for an import. The plan checks that they agree.
 type oneOrAllNames struct{ resource.ConfigValidator }
 
 func validNames() resource.ConfigValidator {
 	return oneOrAllNames{resourcevalidator.ExactlyOneOf(namePaths()...)}
 }
 
-// ValidateResource implements resource.ConfigValidator.
 func (v oneOrAllNames) ValidateResource(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	for _, attribute := range []string{attributePath, attributeUUID, attributeMoid} {
 		var value types.String
@@ -96,7 +92,7 @@ func (v oneOrAllNames) validateOne(ctx context.Context, req resource.ValidateCon
 	judged := resource.ValidateConfigResponse{}
 	v.ConfigValidator.ValidateResource(ctx, req, &judged)
 	for _, d := range judged.Diagnostics {
-		resp.Diagnostics.AddError(d.Summary(), d.Detail()+" Keep one of them. (All three together are accepted as well, as Terraform generates them for an import.)")
+		resp.Diagnostics.AddError(d.Summary(), d.Detail()+" Keep one of them. All three together are also accepted, because Terraform generates them for an import.")
 	}
 }
 
@@ -108,32 +104,7 @@ type givenName struct {
 
 func (n givenName) attribute() string { return n.at.String() }
 
-// privateNames is the key of private state that holds the names in the
-// configuration that was applied last, by attribute.
-const privateNames = "names"
-
-func rememberNames(ctx context.Context, to private, config vmNames) diag.Diagnostics {
-	names := map[string]string{}
-	for _, name := range config.given() {
-		names[name.attribute()] = name.String()
-	}
-	encoded, err := json.Marshal(names)
-	if err != nil {
-		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save the Names of the Virtual Machine", err.Error())}
-	}
-	return to.SetKey(ctx, privateNames, encoded)
-}
-
-// recallNames are nil where nothing was applied, as after an import.
-func recallNames(ctx context.Context, from private) map[string]string {
-	var names map[string]string
-	if encoded, _ := from.GetKey(ctx, privateNames); len(encoded) > 0 && json.Unmarshal(encoded, &names) != nil {
-		return nil
-	}
-	return names
-}
-
-// given are the names that are set and known, in a configuration.
+// given returns the names that are set and known.
 func (m vmNames) given() []givenName {
 	var given []givenName
 	add := func(value types.String, name vsphere.Name, attribute string) {
@@ -147,33 +118,30 @@ func (m vmNames) given() []givenName {
 	return given
 }
 
-// strays are the given names that are not that VM's, as far as one can tell
-// without asking.
-func (m vmNames) strays(vm *vsphere.VM) []givenName {
+// mismatches returns the given names that do not match the VM, without a call to vCenter.
+func (m vmNames) mismatches(vm *vsphere.VM) []givenName {
 	return slices.DeleteFunc(m.given(), func(n givenName) bool {
 		return n.Path == vm.Path || (n.UUID != "" && strings.EqualFold(n.UUID, vm.UUID)) || (n.Moid != "" && n.Moid == vm.Moid)
 	})
 }
 
-// contradictions says which names are not those of the VM that the first one
-// found.
-func (m vmNames) contradictions(vm *vsphere.VM) diag.Diagnostics {
+// validateAgainst reports the names that do not match the VM found by the first name.
+func (m vmNames) validateAgainst(vm *vsphere.VM) diag.Diagnostics {
 	var diags diag.Diagnostics
 	given := m.given()
 	if len(given) < 2 {
 		return nil
 	}
-	for _, stray := range m.strays(vm) {
-		if !stray.at.Equal(given[0].at) {
-			diags.Append(invalid(stray.at, "The virtual machine %s is not the one that %s names, %s. Keep one of vm_path, vm_uuid and vm_moid.",
-				stray, given[0].attribute(), given[0]))
+	for _, mismatch := range m.mismatches(vm) {
+		if !mismatch.at.Equal(given[0].at) {
+			diags.Append(invalid(mismatch.at, "The virtual machine %s is not the one that %s refers to (%s). Keep one of vm_path, vm_uuid and vm_moid.",
+				mismatch, given[0].attribute(), given[0]))
 		}
 	}
 	return diags
 }
 
-// name is the name that is set, and the attribute that holds it; ok is false
-// where it is not known yet.
+// name returns the first name that is set, and its attribute. ok is false if it is not known yet.
 func (m vmNames) name() (name vsphere.Name, at path.Path, ok bool) {
 	if given := m.given(); len(given) > 0 {
 		return given[0].Name, given[0].at, true
@@ -187,19 +155,18 @@ func (m vmNames) name() (name vsphere.Name, at path.Path, ok bool) {
 	return vsphere.Name{}, path.Root(attributeMoid), false
 }
 
-// settled says that the configuration names the VM as the state does.
-func (m vmNames) settled(state vmNames) bool {
+// sameNames reports whether the configuration names the VM as the state does.
+func (m vmNames) sameNames(state vmNames) bool {
 	same := func(config, state types.String) bool { return config.IsNull() || config.Equal(state) }
 	return same(m.VMPath, state.VMPath) && same(m.VMUUID, state.VMUUID) && same(m.VMMoid, state.VMMoid)
 }
 
-// at is the attribute that the configuration names the VM with.
+// at returns the attribute that names the VM in the configuration.
 func (m vmNames) at() path.Path {
 	_, at, _ := m.name()
 	return at
 }
 
-// fill takes all names from the VM.
 func (m *vmNames) fill(vm *vsphere.VM) {
 	m.ID = types.StringValue(vmID(vm))
 	m.VMName = types.StringValue(vm.Name)
@@ -208,8 +175,7 @@ func (m *vmNames) fill(vm *vsphere.VM) {
 	m.VMMoid = types.StringValue(vm.Moid)
 }
 
-// fillUnknown takes from the VM what the plan left open; what was planned stays,
-// since Terraform insists on it.
+// fillUnknown sets only what the plan left open, because Terraform requires the planned values.
 func (m *vmNames) fillUnknown(vm *vsphere.VM) {
 	var all vmNames
 	all.fill(vm)
@@ -225,7 +191,7 @@ func (m *vmNames) fillUnknown(vm *vsphere.VM) {
 	set(&m.VMMoid, all.VMMoid)
 }
 
-// refresh is fill, but it keeps the practitioner's spelling of a UUID.
+// refresh is fill, but it keeps the user's spelling of the UUID.
 func (m *vmNames) refresh(vm *vsphere.VM) {
 	spelled := m.VMUUID
 	m.fill(vm)
@@ -234,5 +200,5 @@ func (m *vmNames) refresh(vm *vsphere.VM) {
 	}
 }
 
-// vmID is the instance UUID; a host without vCenter may know the BIOS UUID only.
+// vmID returns the instance UUID. A host without vCenter may know the BIOS UUID only.
 func vmID(vm *vsphere.VM) string { return cmp.Or(vm.InstanceUUID, vm.UUID) }

@@ -1,7 +1,5 @@
-// Package replication runs one cycle: one run of migratekit over one VM, behind
-// the gate that change tracking is. It owns the order of the steps and what
-// they hand on to each other.
+// Package replication runs one cycle: it checks source and target, enables CBT, runs migratekit once over one VM, and finds
+// out what it copied.
 //
-// It knows the rules of tracking through package cbt, the program through
-// package migratekit, and nothing of Terraform.
+// It knows the rules of CBT through package cbt and the program through package migratekit. It does not know Terraform.
 package replication

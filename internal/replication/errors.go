@@ -10,7 +10,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// The texts that users of migratekit know and search their logs for.
+// The texts that users of migratekit search their logs for.
 const (
 	TextGate          = "CBT enablement check failed - migration cannot proceed"
 	textEnable        = "MIGRATION FAILURE: Could not enable CBT on VM %s (%s): %v"
@@ -22,10 +22,9 @@ const (
 	textTrackingReset = "change tracking of %s started anew since the last cycle, so the next copy would be full"
 )
 
-// GateError says that tracking could not be made to work, so that migratekit
-// was not started.
+// GateError is returned if CBT could not be enabled, so that migratekit was not started.
 type GateError struct {
-	// Name and Path are those of the VM.
+	// Name and Path are the VM's name and inventory path.
 	Name, Path string
 	Err        error
 }
@@ -41,30 +40,38 @@ func (e *GateError) Error() string {
 
 func (e *GateError) Unwrap() error { return e.Err }
 
-// ImpossibleError says why a cycle cannot run, every reason at once.
-type ImpossibleError struct{ Problems []string }
+// PreflightError has everything that a preflight found.
+type PreflightError struct{ Errors []error }
+
+func (e *PreflightError) Error() string   { return errors.Join(e.Errors...).Error() }
+func (e *PreflightError) Unwrap() []error { return e.Errors }
+
+// ImpossibleError lists why disks of a VM cannot be copied to the target.
+type ImpossibleError struct {
+	Problems []string
+	// Subject is what the problems are about.
+	Subject Subject
+}
 
 func (e *ImpossibleError) Error() string { return strings.Join(e.Problems, "\n") }
 
-// EnvironmentError says what migratekit would miss.
+// EnvironmentError lists the variables that migratekit needs and does not have.
 type EnvironmentError struct{ Missing []string }
 
 func (e *EnvironmentError) Error() string {
 	return "migratekit needs in its environment: " + strings.Join(e.Missing, ", ")
 }
 
-// PlaceError says that there is no place for migratekit's log or its temporary
-// files.
-type PlaceError struct {
-	// Directory is where the log was to go.
+// LogDirectoryError is returned if migratekit's log cannot be written.
+type LogDirectoryError struct {
 	Directory string
 	Err       error
 }
 
-func (e *PlaceError) Error() string { return e.Err.Error() }
-func (e *PlaceError) Unwrap() error { return e.Err }
+func (e *LogDirectoryError) Error() string { return e.Err.Error() }
+func (e *LogDirectoryError) Unwrap() error { return e.Err }
 
-// ExportError says that an NBD export cannot take the disk.
+// ExportError is returned if a disk cannot be copied to its NBD export.
 type ExportError struct {
 	// Key is the device key of the disk.
 	Key int32
@@ -74,11 +81,11 @@ type ExportError struct {
 func (e *ExportError) Error() string { return e.Err.Error() }
 func (e *ExportError) Unwrap() error { return e.Err }
 
-// TrackingResetError says that tracking started anew since the last cycle, and
-// that a full copy is not wanted.
+// TrackingResetError is returned if CBT was reset since the last cycle and the practitioner does not want a full copy.
 type TrackingResetError struct {
-	// Path is that of the VM; Disks say what happened, a line each.
-	Path  string
+	// Path is the VM's inventory path.
+	Path string
+	// Disks describe what happened, one line each.
 	Disks []string
 }
 
@@ -86,9 +93,9 @@ func (e *TrackingResetError) Error() string {
 	return fmt.Sprintf(textTrackingReset, e.Path) + ":\n  - " + strings.Join(e.Disks, "\n  - ")
 }
 
-// LeftoverError says that snapshots of earlier runs of migratekit are on the VM.
+// LeftoverError is returned if the VM has snapshots of earlier runs of migratekit.
 type LeftoverError struct {
-	// Path is that of the VM.
+	// Path is the VM's inventory path.
 	Path      string
 	Snapshots []vsphere.Snapshot
 }
@@ -102,11 +109,10 @@ func (e *LeftoverError) Error() string {
 	return fmt.Sprintf("%s has a snapshot that an earlier run of migratekit left: %s", e.Path, strings.Join(each, ", "))
 }
 
-// ErrIncomplete says that migratekit ended with exit status 0 and that its log
-// does not say that it completed: nobody knows what it copied.
+// ErrIncomplete is returned if migratekit ended with exit status 0, but its log does not say that it completed.
 var ErrIncomplete = errors.New("migratekit ended with exit status 0, but its log has neither \"Migration completed\" nor \"Cutover completed\"")
 
-// RunError says that migratekit could not be started, or ended badly.
+// RunError is returned if migratekit could not be started, or failed.
 type RunError struct {
 	// LogFile is where its output is.
 	LogFile string

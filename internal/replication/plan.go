@@ -2,39 +2,37 @@ package replication
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Planned is what the next copy of one disk will be.
-type Planned struct {
-	Kind   cbt.Kind
+// PlannedCopy is what the next copy of one disk will be.
+type PlannedCopy struct {
+	Kind cbt.Kind
+	// Reason says why the copy is full.
 	Reason string
-	// Lost says that increments were running and that tracking lost them.
+	// Lost is true if increments were running and cannot continue.
 	Lost bool
 }
 
-func (p Planned) String() string {
+// String returns the text of planned_cycle.
+func (p PlannedCopy) String() string {
 	if p.Reason == "" {
 		return string(p.Kind)
 	}
 	return fmt.Sprintf("%s: %s", p.Kind, p.Reason)
 }
 
-// Plan tells what the next cycle will copy of each disk, by device key. It is
-// pure.
-func Plan(cycle *Cycle, status *cbt.Status) map[int32]Planned {
-	planned := map[int32]Planned{}
-	for _, key := range cycle.keys(status) {
+// Plan returns what the next cycle will copy, by device key. It is pure.
+func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
+	planned := map[int32]PlannedCopy{}
+	for _, key := range cycle.Target.Disks(tracking) {
 		previous := cycle.Previous[key]
-		current := ""
-		if disk := status.Disk(key); status.Enabled() && disk != nil {
-			current = disk.ChangeID
-		}
-		kind, reason := cbt.NextCycle(previous, current)
-		p := Planned{Kind: kind, Reason: reason, Lost: kind == cbt.Full && previous != ""}
+		kind, reason := tracking.NextCopy(key, previous)
+		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && previous != ""}
 		if previous == "" && len(cycle.Previous) > 0 {
 			p.Reason = "disk added since the last cycle"
 		}
@@ -43,72 +41,23 @@ func Plan(cycle *Cycle, status *cbt.Status) map[int32]Planned {
 	return planned
 }
 
-// Intact says that the change IDs of the last cycle still hold: on each disk
-// that is still there, the epoch is the same.
-func Intact(previous map[int32]string, status *cbt.Status) bool {
-	for key, id := range previous {
-		disk := status.Disk(key)
-		if disk == nil {
-			continue
-		}
-		if !disk.Tracked || cbt.Epoch(disk.ChangeID) != cbt.Epoch(id) {
-			return false
+// lostIncrements describes the disks whose increments cannot continue, one line each.
+func lostIncrements(planned map[int32]PlannedCopy, tracking cbt.Tracking) []string {
+	var lost []string
+	for _, key := range slices.Sorted(maps.Keys(planned)) {
+		if planned[key].Lost {
+			lost = append(lost, fmt.Sprintf("%s: %s", tracking.Disk(key), planned[key].Reason))
 		}
 	}
-	return true
+	return lost
 }
 
-// Problems are what makes a cycle impossible whatever the state of tracking,
-// each with its cure.
-func Problems(cycle *Cycle, status *cbt.Status) []string {
-	var problems []string
-	for key := range cycle.Exports {
-		if status.Disk(key) == nil {
-			problems = append(problems, fmt.Sprintf("%s has no disk with the device key %d; its disks are %s",
-				status.VM.Path, key, describeDisks(status)))
-		}
-	}
-	slices.Sort(problems)
-	for _, key := range cycle.keys(status) {
-		if disk := status.Disk(key); !disk.Trackable {
-			cure := "leave it out of nbd.exports, or give it a form that can be tracked"
-			if cycle.OpenStack != nil {
-				cure = "migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration"
-			}
-			problems = append(problems, fmt.Sprintf("%s of %s cannot be copied by migratekit: %s; %s",
-				disk, status.VM.Path, disk.Reason, cure))
-		}
-	}
-	return problems
-}
-
-// WithoutLeftovers is the status as it is once the snapshots of earlier runs are
-// removed, where the cycle removes them. It is pure.
-func WithoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
+// withoutLeftovers returns the status as it will be after the cycle removed the snapshots of earlier runs.
+func withoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
 	if !cycle.RemoveLeftovers {
 		return status
 	}
 	vm := *status.VM
-	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), isLeftover)
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), func(s vsphere.Snapshot) bool { return s.Name == snapshotName })
 	return cbt.NewStatus(&vm)
-}
-
-// NotCopied are the disks of the VM that a cycle leaves out.
-func NotCopied(cycle *Cycle, status *cbt.Status) []string {
-	keys := cycle.keys(status)
-	var left []string
-	for _, disk := range status.Disks {
-		if !slices.Contains(keys, disk.Key) {
-			left = append(left, disk.String())
-		}
-	}
-	return left
-}
-
-func describeDisks(status *cbt.Status) string {
-	var disks []string
-	for _, d := range status.Disks {
-		disks = append(disks, fmt.Sprintf("%d (%s)", d.Key, d.Label))
-	}
-	return strings.Join(disks, ", ")
 }

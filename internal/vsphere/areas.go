@@ -10,10 +10,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ChangedBytes adds up what changed on a disk between a change ID and a
-// snapshot, in bytes. It asks page by page until the whole disk is covered; a
-// page without an area is not the end. Errors: ChangeTrackingUnusableError
-// where the disk must be copied whole, ErrNotFound where the snapshot is gone.
+// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot. It queries page by
+// page until the capacity is reached; an empty page is not the end. Errors: ChangeTrackingUnusableError if the
+// disk needs a full copy, ErrNotFound if the snapshot was deleted.
 func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk Disk, since string) (int64, error) {
 	var total int64
 	ref := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
@@ -36,15 +35,14 @@ func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk D
 			total += area.Length
 		}
 		if page.Length <= 0 {
-			return 0, fmt.Errorf("query changed areas of disk %d: vCenter answered with a page of %d bytes at %d", disk.Key, page.Length, offset)
+			return 0, fmt.Errorf("query changed areas of disk %d: vCenter returned a page of %d bytes at offset %d", disk.Key, page.Length, offset)
 		}
 		offset = page.StartOffset + page.Length
 	}
 	return total, nil
 }
 
-// unusable tells the faults that mean "copy this disk whole" from others. The
-// API names them InvalidArgument (deviceKey, changeId) and FileFault.
+// unusable converts the faults that require a full copy: InvalidArgument (deviceKey, changeId) and FileFault.
 func unusable(err error, key int32) error {
 	switch f := faultOf(err).(type) {
 	case *types.InvalidArgument:

@@ -19,52 +19,49 @@ import (
 )
 
 const (
-	// dialTimeout bounds how long a host that does not answer is waited for.
+	// dialTimeout limits a connection attempt, including the login.
 	dialTimeout = 30 * time.Second
-	// keepAliveEvery is well below vCenter's idle limit, 30 minutes by default.
+	// keepAliveEvery must be below vCenter's idle limit, 30 minutes by default.
 	keepAliveEvery = 5 * time.Minute
-	// farewellTimeout bounds the logout: Terraform kills a provider two
-	// seconds after it closed it.
+	// farewellTimeout limits the logout: Terraform kills a provider two seconds after closing it.
 	farewellTimeout = 1500 * time.Millisecond
 )
 
-// Client is one session with one vCenter. Nothing is dialled before the first
-// call; the session is kept alive, renewed once where vCenter dropped it, and
-// ended by Close. All methods may be called from any goroutine.
+// Client is one session with one vCenter, safe for concurrent use. It connects on the first call, keeps the
+// session alive and renews it if vCenter dropped it; Close ends it.
 type Client struct {
 	config Config
 	log    *slog.Logger
 	url    *url.URL
 
-	reads      *gatherer[string, *VM]            // by managed object ID
-	lookups    *gatherer[string, string]         // managed object IDs, by path
-	privileges *gatherer[privilegesOn, []string] // those that are missing
+	reads      *batcher[string, *VM]            // by managed object ID
+	lookups    *batcher[string, string]         // inventory path to managed object ID
+	privileges *batcher[privilegesOn, []string] // returns the missing privileges
 	paths      *paths
 	tasks      *taskWaits
 
 	mu      sync.Mutex
 	attempt *attempt
 	closed  bool
-	stop    func() // ends the keep-alive
+	stop    func() // stops the keep-alive
 	running sync.WaitGroup
 }
 
-// attempt is one try to connect, shared by all who wait for it. It does not
-// end with the request that began it: a login that vCenter has carried out
-// must be known here, or its session would stay behind.
+// attempt is one connection attempt, shared by all callers that wait for it. It outlives the call that started
+// it: if vCenter accepts the login, Close must know the session to log out.
 type attempt struct {
 	done     chan struct{}
 	vim      *vim25.Client
 	renewer  *renewer
 	userName string // written before done is closed
 	err      error
-	// loggingIn says that a login was sent.
+	// loggingIn is true once the login request was sent.
 	loggingIn atomic.Bool
-	// abandoned says that whoever began it has gone since; guarded by Client.mu.
+	// abandoned is true if the call that started it gave up; guarded by Client.mu.
 	abandoned bool
 }
 
-// NewClient checks the configuration and dials nothing.
+// NewClient validates the configuration. It does not connect.
 func NewClient(config Config) (*Client, error) {
 	u, err := ParseServer(config.Server)
 	if err != nil {
@@ -78,22 +75,30 @@ func NewClient(config Config) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{config: config, log: log, url: u, paths: &paths{moids: map[string]string{}}}
-	c.reads = &gatherer[string, *VM]{client: c, call: c.readVMs}
-	c.lookups = &gatherer[string, string]{client: c, call: c.lookUp}
-	c.privileges = &gatherer[privilegesOn, []string]{client: c, call: c.missingPrivileges}
+	c.reads = newBatcher(c, c.readVMs)
+	c.lookups = newBatcher(c, c.lookUp)
+	c.privileges = newBatcher(c, c.missingPrivileges)
 	c.tasks = newTaskWaits(c)
 	return c, nil
 }
 
-// Endpoint is the host, or host:port, as migratekit wants it.
-func (c *Client) Endpoint() string { return c.url.Host }
+// Login is what another program needs to log in to the same vCenter.
+type Login struct {
+	// Endpoint is a host, or host:port.
+	Endpoint           string
+	Username, Password string
+}
+
+// Login returns the credential that this client was configured with.
+func (c *Client) Login() Login {
+	return Login{Endpoint: c.url.Host, Username: c.config.Username, Password: c.config.Password}
+}
 
 // ErrClosed is returned for calls after Close.
 var ErrClosed = errors.New("the connection to vCenter was closed")
 
-// connect gives the client of the one session, which it makes on first use. An
-// attempt that failed is not remembered, the next call tries again, but for a
-// refused password: repeating that would lock the account.
+// connect returns the session's client and connects on first use. The next call retries a failed attempt,
+// except after a refused password: repeated logins would lock the account.
 func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -115,13 +120,12 @@ func (c *Client) connect(ctx context.Context) (*vim25.Client, error) {
 		if begun || isRefused(a.err) || !c.wasAbandoned(a) {
 			return nil, &ConnectError{Server: c.url.Host, Err: a.err}
 		}
-		// It began for a call that has ended since: try for this one.
+		// The call that started the attempt gave up: start another attempt.
 	}
 }
 
-// wait waits for the end of the attempt, or of the context. A cancelled call
-// waits for a login that is on its way: whoever cancelled may end this process
-// next, and then nobody would be left to log out.
+// wait returns when the attempt or the context ends. A cancelled call still waits for a login that was sent:
+// the process may exit next, and the session would never be logged out.
 func (a *attempt) wait(ctx context.Context) error {
 	select {
 	case <-a.done:
@@ -151,8 +155,7 @@ func (c *Client) wasAbandoned(a *attempt) bool {
 	return a.abandoned
 }
 
-// join gives the attempt that is under way, or has succeeded, else it begins
-// one.
+// join returns the current or successful attempt, or starts one.
 func (c *Client) join(ctx context.Context) (a *attempt, begun bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -207,7 +210,7 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 	transport := soapClient.DefaultTransport()
 	transport.DialContext = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
 	transport.TLSClientConfig = tlsConfig
-	transport.DialTLSContext = nil // the configuration above says all
+	transport.DialTLSContext = nil // use TLSClientConfig instead of govmomi's own verification
 	transport.MaxIdleConnsPerHost = 32
 	if a.vim, err = vim25.NewClient(ctx, soapClient); err != nil {
 		return err
@@ -231,22 +234,21 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 		if _, err := login(ctx, rt); err != nil {
 			return &ConnectError{Server: c.url.Host, Err: withCause(ctx, typed(err))}
 		}
-		c.log.InfoContext(ctx, "Logged in to vCenter again, since it had ended the session", "server", c.url.Host)
+		c.log.InfoContext(ctx, "Logged in to vCenter again: the session had ended", "server", c.url.Host)
 		return nil
 	}}
 	a.vim.RoundTripper = a.renewer
 	return nil
 }
 
-// userName is the account as vCenter spells it; the session must be up.
+// userName returns the account name as vCenter spells it. Call it after connect.
 func (c *Client) userName() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.attempt.userName
 }
 
-// Close logs out, within a bound of its own, and stops the keep-alive. Further
-// calls fail with ErrClosed. A client that never connected has nothing to do.
+// Close stops the keep-alive and logs out, within 1.5 seconds. Later calls fail with ErrClosed.
 func (c *Client) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
 	defer cancel()
@@ -260,7 +262,7 @@ func (c *Client) Close(ctx context.Context) error {
 	select {
 	case <-a.done:
 	case <-ctx.Done():
-		return nil // a host that does not answer has no session of ours
+		return nil // the host does not answer, so there is no session to end
 	}
 	if a.err != nil {
 		return nil
@@ -275,8 +277,7 @@ func (c *Client) Close(ctx context.Context) error {
 	return nil
 }
 
-// keepAlive calls vCenter often enough for the session not to expire while
-// migratekit copies for hours.
+// keepAlive prevents the session from expiring while migratekit copies for hours.
 func (c *Client) keepAlive(ctx context.Context, vim *vim25.Client) {
 	defer c.running.Done()
 	ticker := time.NewTicker(keepAliveEvery)
@@ -287,16 +288,15 @@ func (c *Client) keepAlive(ctx context.Context, vim *vim25.Client) {
 			return
 		case <-ticker.C:
 			call, cancel := context.WithTimeout(ctx, dialTimeout)
-			// A failure here is met, and told, by the next call that matters.
+			// Ignore the error: the next real call reports it.
 			_, _ = methods.GetCurrentTime(call, vim)
 			cancel()
 		}
 	}
 }
 
-// ConnectError says that no session with vCenter could be made. The cause is an
-// InvalidLoginError, a *tls.CertificateVerificationError, a ThumbprintError, a
-// network error or the end of the context.
+// ConnectError is returned when the provider cannot connect or log in to vCenter. The cause is an InvalidLoginError,
+// a *tls.CertificateVerificationError, a ThumbprintError, a network error or a context error.
 type ConnectError struct {
 	// Server is the host, or host:port.
 	Server string

@@ -53,7 +53,6 @@ func addVM(t *testing.T, vcenter *vspheretest.VCenter, path string) *vspheretest
 	return vm
 }
 
-// known is a VM as far as a write needs to know it.
 func known(vm *vspheretest.Machine) *vsphere.VM { return &vsphere.VM{Moid: vm.Moid()} }
 
 func TestOneLoginAndOneLogout(t *testing.T) {
@@ -101,8 +100,6 @@ func TestCloseOfAnUnusedClient(t *testing.T) {
 	}
 }
 
-// The path of a VM in a vApp goes by the folder that the vApp is in, not by the
-// resource pool.
 func TestPathOfAVMInAVApp(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -121,8 +118,6 @@ func TestPathOfAVMInAVApp(t *testing.T) {
 	}
 }
 
-// A session that vCenter dropped is renewed once and the call repeated, also
-// for many calls at a time and for a write.
 func TestDroppedSessionIsRenewed(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -156,8 +151,6 @@ func TestDroppedSessionIsRenewed(t *testing.T) {
 	}
 }
 
-// A wait for a task outlives the session in which it began, and a vCenter that
-// is restarted meanwhile.
 func TestWaitSurvivesADroppedSession(t *testing.T) {
 	t.Parallel()
 	for name, strike := range map[string]func(*vspheretest.VCenter) error{
@@ -171,7 +164,7 @@ func TestWaitSurvivesADroppedSession(t *testing.T) {
 			client := newClient(t, config(vcenter))
 			release := vm.HoldTasks("CreateSnapshot_Task")
 			struck := make(chan error, 1)
-			vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // it waits now
+			vcenter.Observe("WaitForUpdatesEx", 1, 1, func() { // the client is waiting now
 				go func() {
 					struck <- strike(vcenter)
 					release()
@@ -188,7 +181,7 @@ func TestWaitSurvivesADroppedSession(t *testing.T) {
 	}
 }
 
-// A refused password is tried once, whoever asks: vCenter locks accounts.
+// vCenter locks accounts after repeated failures.
 func TestRefusedPasswordIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -208,8 +201,6 @@ func TestRefusedPasswordIsTriedOnce(t *testing.T) {
 	}
 }
 
-// A login that was cancelled leaves no session: the attempt ends by itself and
-// is logged out of.
 func TestCancelledLoginLeavesNoSession(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -292,7 +283,6 @@ func TestNewClientRefuses(t *testing.T) {
 	}
 }
 
-// A host that accepts connections and says nothing: the caller's timeout counts.
 func TestSilentHost(t *testing.T) {
 	t.Parallel()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -355,7 +345,6 @@ func TestFindRefusesTwoOfOneUUID(t *testing.T) {
 	}
 }
 
-// A read by managed object ID is one call, by path it is two.
 func TestCallsOfARead(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -379,8 +368,6 @@ func TestCallsOfARead(t *testing.T) {
 	}
 }
 
-// The whole disk is asked for, an empty page is not the end, and what cannot be
-// told is an error of its own.
 func TestChangedBytes(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -389,7 +376,7 @@ func TestChangedBytes(t *testing.T) {
 	vm.SetTracking(true)
 	_, since := vm.Tracking()
 	vm.Write(2000, 0, 1000)
-	vm.Write(2000, 950<<20, 24) // eight empty pages before it
+	vm.Write(2000, 950<<20, 24) // after eight empty pages
 	client := newClient(t, config(vcenter))
 	snapshot, err := client.CreateSnapshot(t.Context(), known(vm), "s", "")
 	if err != nil {
@@ -454,7 +441,6 @@ func TestTypedFaults(t *testing.T) {
 	}
 }
 
-// An estate costs a lookup, a view, its pages and the end of the view.
 func TestCallsOfAnEstate(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -479,7 +465,7 @@ func TestCallsOfAnEstate(t *testing.T) {
 	for _, calls := range vcenter.Calls() {
 		n += calls
 	}
-	if n != 4 {
+	if n != 4 { // lookup, create the view, one page, destroy the view
 		t.Errorf("calls: %v", vcenter.Calls())
 	}
 }

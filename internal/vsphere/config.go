@@ -14,50 +14,46 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
-// Config says which vCenter, and how to trust it.
+// Config is the address of a vCenter, the credentials and how to verify its certificate.
 type Config struct {
 	// Server is a host, a host:port or a URL.
 	Server   string
 	Username string
 	Password string
-	// Insecure switches the verification of the certificate off.
+	// Insecure disables certificate verification.
 	Insecure bool
-	// CAFile lists PEM files to trust in place of the system's roots, separated
-	// as in PATH.
+	// CAFile lists PEM files that replace the system's root CAs, separated as in PATH.
 	CAFile string
-	// Thumbprint is the SHA-256 fingerprint of the only certificate to accept:
-	// 32 bytes in hex, with or without colons.
+	// Thumbprint is the SHA-256 fingerprint of the only accepted certificate: 32 bytes in hex, colons optional.
 	Thumbprint string
-	// UserAgent names the client in vCenter's list of sessions.
+	// UserAgent is the client's name in vCenter's session list.
 	UserAgent string
-	// Log takes what happens: tasks at INFO, each call at DEBUG; nil for nobody.
+	// Log receives tasks at INFO and each call at DEBUG; nil disables logging.
 	Log *slog.Logger
 }
 
-// ParseServer makes the URL of the API from what a practitioner writes: a host,
-// a host:port or a URL. Credentials in it are refused: they would end in logs.
+// ParseServer returns the API URL for a host, a host:port or a URL. It rejects credentials: they would be logged.
 func ParseServer(server string) (*url.URL, error) {
 	u, err := soap.ParseURL(strings.TrimSpace(server))
 	if err != nil {
 		if parse, ok := errors.AsType[*url.Error](err); ok {
-			err = parse.Err // without the URL, which may hold a password
+			err = parse.Err // omit the URL: it may contain a password
 		}
-		return nil, fmt.Errorf("parse address of vCenter: %w", err)
+		return nil, fmt.Errorf("parse vCenter address: %w", err)
 	}
 	switch {
 	case u == nil || u.Hostname() == "":
-		return nil, errors.New("the address of vCenter has no host")
+		return nil, errors.New("the vCenter address has no host")
 	case u.Scheme != "https":
-		return nil, fmt.Errorf("the address of vCenter must use https, not %s", u.Scheme)
+		return nil, fmt.Errorf("the vCenter address must use https, not %s", u.Scheme)
 	case u.User.String() != ":":
-		return nil, errors.New("the address of vCenter holds credentials; give them in username and password")
+		return nil, errors.New("the vCenter address contains credentials; set username and password instead")
 	}
 	u.User = nil
 	return u, nil
 }
 
-// ParseThumbprint gives a fingerprint in the form that vSphere prints: 32
-// upper-case hex pairs with colons.
+// ParseThumbprint returns a fingerprint in vSphere's format: 32 upper-case hex pairs with colons.
 func ParseThumbprint(thumbprint string) (string, error) {
 	digits := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(thumbprint), ":", ""))
 	if len(digits) != 64 || strings.Trim(digits, "0123456789ABCDEF") != "" {
@@ -70,8 +66,6 @@ func ParseThumbprint(thumbprint string) (string, error) {
 	return strings.Join(pairs, ":"), nil
 }
 
-// tlsConfig trusts the roots of the system, those of CAFile, one certificate
-// by its fingerprint, or (insecure) anything.
 func (c Config) tlsConfig() (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAFile != "" {
@@ -114,8 +108,7 @@ func loadRoots(files string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// ThumbprintError says that the server showed another certificate than the one
-// whose fingerprint was configured.
+// ThumbprintError is returned when the server's certificate does not have the configured fingerprint.
 type ThumbprintError struct {
 	Got, Want string
 }

@@ -7,8 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// newDisks reads the disks of a VM whose current snapshot is that deep, 0 without
-// one.
+// newDisks reads a VM's disks. depth is the depth of its current snapshot, 0 without one.
 func newDisks(devices []types.BaseVirtualDevice, depth int) []Disk {
 	var disks []Disk
 	for _, device := range devices {
@@ -19,9 +18,7 @@ func newDisks(devices []types.BaseVirtualDevice, depth int) []Disk {
 	return disks
 }
 
-// newDisk reads a disk. Which backings carry a change ID, and under which
-// name, is the API's own text; the sparse format of Horizon (SeSparse) is
-// among them.
+// newDisk reads a disk. The vSphere API documents which backings have a change ID; SeSparse (Horizon) is one.
 func newDisk(from *types.VirtualDisk, depth int) Disk {
 	disk := Disk{Key: from.Key, Label: label(&from.VirtualDevice), Capacity: from.CapacityInBytes, Backing: BackingUnknown}
 	if disk.Capacity == 0 {
@@ -69,10 +66,9 @@ func newDisk(from *types.VirtualDisk, depth int) Disk {
 	return disk
 }
 
-// bottom follows a chain of backings down to the one that is no delta of a
-// snapshot: as many as the VM's snapshots have put above it, and further in the
-// same directory, where a snapshot is gone and not merged yet. What is below that
-// is not the VM's own, but that of what a linked clone was made of.
+// bottom follows a chain of backings to the VM's base file. The first depth parents belong to the VM's snapshots,
+// further parents in the same directory to deleted snapshots that are not merged yet. A further parent in another
+// directory belongs to the source of a linked clone.
 func bottom[B types.BaseVirtualDeviceFileBackingInfo](backing B, depth int, parent func(B) (below B, ok bool)) string {
 	file := func(b B) string { return b.GetVirtualDeviceFileBackingInfo().FileName }
 	for below, ok := parent(backing); ok; below, ok = parent(backing) {

@@ -1,7 +1,5 @@
-// Package vsphere is the only package that knows govmomi: one session with one
-// vCenter, the inventory, a VM's properties, tasks, snapshots, changed areas,
-// and vSphere's faults told apart by type.
+// Package vsphere is the only package that uses govmomi: one session with one vCenter, the inventory, VM
+// properties, tasks, snapshots, changed areas and typed vSphere faults.
 //
-// It knows the API and no rule of change tracking: what may be done to a VM,
-// and in which order, is decided in package cbt.
+// It contains no CBT rules: package cbt decides what to do to a VM, and in which order.
 package vsphere

@@ -9,20 +9,20 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ErrNotFound says that an object is not, or no longer, in vCenter.
+// ErrNotFound is returned when an object does not exist in vCenter, or no longer exists.
 var ErrNotFound = errors.New("not found in vCenter")
 
-// InvalidLoginError says that vCenter refused the user or the password.
+// InvalidLoginError is returned when vCenter refuses the user name or the password.
 type InvalidLoginError struct{ Err error }
 
 func (e *InvalidLoginError) Error() string { return "vCenter refused the user name or the password" }
 func (e *InvalidLoginError) Unwrap() error { return e.Err }
 
-// NoPermissionError names the privilege that the account has not.
+// NoPermissionError is returned when the account lacks a privilege.
 type NoPermissionError struct {
-	// Privilege is the ID that vCenter names, "VirtualMachine.State.CreateSnapshot".
+	// Privilege is vCenter's ID of the privilege, such as "VirtualMachine.State.CreateSnapshot".
 	Privilege string
-	// Object is the managed object ID of what it is missing on.
+	// Object is the managed object ID on which it is missing.
 	Object string
 	Err    error
 }
@@ -32,7 +32,7 @@ func (e *NoPermissionError) Error() string {
 }
 func (e *NoPermissionError) Unwrap() error { return e.Err }
 
-// TaskInProgressError says that another task holds the object.
+// TaskInProgressError is returned when another task holds the object.
 type TaskInProgressError struct {
 	// Task is the managed object ID of that task.
 	Task string
@@ -42,10 +42,9 @@ type TaskInProgressError struct {
 func (e *TaskInProgressError) Error() string { return "another task is in progress: " + e.Task }
 func (e *TaskInProgressError) Unwrap() error { return e.Err }
 
-// MethodDisabledError says that somebody disabled a method on the object, as
-// backup products do while they hold a VM.
+// MethodDisabledError is returned when the method is disabled on the object, as backup products do during a backup.
 type MethodDisabledError struct {
-	// Source is who disabled it, "" where vCenter does not say.
+	// Source is who disabled it, "" if vCenter does not say.
 	Source string
 	Err    error
 }
@@ -59,9 +58,8 @@ func (e *MethodDisabledError) Error() string {
 }
 func (e *MethodDisabledError) Unwrap() error { return e.Err }
 
-// ChangeTrackingUnusableError says that a disk's changes cannot be told, so
-// that it must be copied whole: its tracking started anew, or its tracking file
-// cannot be read (InvalidArgument on changeId or deviceKey, FileFault).
+// ChangeTrackingUnusableError is returned when a disk's changes are unknown and it needs a full copy: its CBT was
+// reset, or its tracking file is unreadable (InvalidArgument on changeId or deviceKey, FileFault).
 type ChangeTrackingUnusableError struct {
 	Key int32
 	Err error
@@ -72,9 +70,9 @@ func (e *ChangeTrackingUnusableError) Error() string {
 }
 func (e *ChangeTrackingUnusableError) Unwrap() error { return e.Err }
 
-// FaultError is any other fault of vCenter.
+// FaultError is any other vCenter fault.
 type FaultError struct {
-	// Fault is the type's name in the vSphere API, "TooManySnapshotLevels".
+	// Fault is the type's name in the vSphere API, such as "TooManySnapshotLevels".
 	Fault string
 	Err   error
 }
@@ -82,14 +80,13 @@ type FaultError struct {
 func (e *FaultError) Error() string {
 	text := strings.TrimPrefix(e.Err.Error(), "ServerFaultCode: ")
 	if text == "" || text == e.Fault {
-		return "vCenter answered with the fault " + e.Fault
+		return "vCenter returned the fault " + e.Fault
 	}
-	return fmt.Sprintf("vCenter answered with the fault %s: %s", e.Fault, text)
+	return fmt.Sprintf("vCenter returned the fault %s: %s", e.Fault, text)
 }
 func (e *FaultError) Unwrap() error { return e.Err }
 
-// typed is the one place where vSphere's faults are told apart: it gives one of
-// the errors above, or the error itself where it holds no fault.
+// typed converts a vSphere fault to one of the errors above. Other errors stay as they are.
 func typed(err error) error {
 	found := faultOf(err)
 	if found == nil {
@@ -115,7 +112,7 @@ func typed(err error) error {
 	return &FaultError{Fault: name[strings.LastIndex(name, ".")+1:], Err: err}
 }
 
-// faultOf finds the fault in an answer or in the outcome of a task.
+// faultOf returns the fault of a failed call or task, or nil.
 func faultOf(err error) types.BaseMethodFault {
 	var holder interface {
 		Fault() types.BaseMethodFault
@@ -131,8 +128,7 @@ func isNotAuthenticated(err error) bool {
 	return ok
 }
 
-// withCause joins why the context ended to an error that came of it, so that
-// errors.Is sees a cancellation and a deadline, whatever the transport said.
+// withCause adds the context's error, so that errors.Is finds it whatever error the transport returned.
 func withCause(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() == nil || errors.Is(err, ctx.Err()) {
 		return err

@@ -11,10 +11,9 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// NotFolderError says that an inventory path leads to something that holds no
-// virtual machines below it.
+// NotFolderError is returned when the object at an inventory path is not a folder or datacenter.
 type NotFolderError struct {
-	// Type is the API's name of what is there.
+	// Type is the API type of the object at Path.
 	Path, Type string
 }
 
@@ -22,14 +21,12 @@ func (e *NotFolderError) Error() string {
 	return fmt.Sprintf("%q is a %s, not a folder or datacenter", e.Path, e.Type)
 }
 
-// FolderVMs reads every virtual machine and template in a folder or datacenter
-// and below it, sorted by path; "" or "/" stands for all that there are. It
-// costs a lookup, a view, a page for each five hundred of them and of what is
-// above them, and the end of the view; all of it once more where the session was
-// lost meanwhile. Those whose configuration cannot be read are named in
-// unreadable. Errors: ErrNotFound, NotFolderError and those of every call.
+// FolderVMs reads all VMs and templates in a folder or datacenter and below it, sorted by path; "" or "/" means the
+// whole inventory. It makes one lookup, creates and destroys one view, and reads a page per 500 objects (VMs and
+// their ancestors). If the session is lost meanwhile, it starts over once. unreadable holds an error for each VM
+// that could not be read. Errors: ErrNotFound, NotFolderError and those of every call.
 func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unreadable []error, err error) {
-	var below *shown
+	var below *collected
 	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
 		var view types.ManagedObjectReference
 		below, view, err = listBelow(ctx, vim, folder)
@@ -41,13 +38,13 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 	if err != nil {
 		return nil, nil, err
 	}
-	said := map[string]bool{} // what is above many VMs is said once
+	reported := map[string]bool{} // report the same unreadable ancestor once
 	for _, vm := range below.vms() {
 		switch {
 		case vm.err == nil:
 			vms = append(vms, vm.value)
-		case !said[vm.err.Error()]:
-			said[vm.err.Error()] = true
+		case !reported[vm.err.Error()]:
+			reported[vm.err.Error()] = true
 			unreadable = append(unreadable, vm.err)
 		}
 	}
@@ -55,8 +52,8 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 	return vms, unreadable, nil
 }
 
-// listBelow retrieves what is below a folder through a view, which it names.
-func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *shown, view types.ManagedObjectReference, err error) {
+// listBelow reads the VMs below a folder through a view. The caller needs the view to recognise its faults.
+func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *collected, view types.ManagedObjectReference, err error) {
 	container, err := findFolder(ctx, vim, folder)
 	if err != nil {
 		return nil, view, err
@@ -69,7 +66,7 @@ func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *sh
 	}
 	view = res.Returnval
 	defer destroyView(ctx, vim, view)
-	below = newShown()
+	below = newCollected()
 	return below, view, retrieve(ctx, vim, types.PropertyFilterSpec{
 		PropSet: vmPropertySet(),
 		ObjectSet: []types.ObjectSpec{{
@@ -101,6 +98,6 @@ func findFolder(ctx context.Context, vim *vim25.Client, folder string) (types.Ma
 func destroyView(ctx context.Context, vim *vim25.Client, view types.ManagedObjectReference) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
-	// What is not destroyed here ends with the session.
+	// On failure, the view ends with the session.
 	_, _ = methods.DestroyView(ctx, vim, &types.DestroyView{This: view})
 }

@@ -12,16 +12,15 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Name is one of the ways in which a VM is named; exactly one field is set.
+// Name identifies a VM; exactly one field is set.
 type Name struct {
-	// Path is the inventory path, absolute: "/DC0/vm/prod/web01".
+	// Path is the absolute inventory path, such as "/DC0/vm/prod/web01".
 	Path string
 	// UUID is the BIOS UUID.
 	UUID string
 	// Moid is the managed object ID.
 	Moid string
-	// InstanceUUID is what vCenter keeps unique: how a VM that was renamed,
-	// moved or registered anew is found again.
+	// InstanceUUID is unique in a vCenter. It still finds a VM that was renamed, moved or registered again.
 	InstanceUUID string
 }
 
@@ -37,9 +36,9 @@ func (n Name) String() string {
 	return fmt.Sprintf("with the instance UUID %q", n.InstanceUUID)
 }
 
-// NotVMError says that an inventory path leads to something that is no VM.
+// NotVMError is returned when the object at an inventory path is not a VM.
 type NotVMError struct {
-	// Type is the API's name of what is there: Folder, Datacenter …
+	// Type is the API type of the object at Path: Folder, Datacenter …
 	Path, Type string
 }
 
@@ -47,10 +46,10 @@ func (e *NotVMError) Error() string {
 	return fmt.Sprintf("%q is a %s, not a virtual machine", e.Path, e.Type)
 }
 
-// AmbiguousError says that several VMs have one UUID.
+// AmbiguousError is returned when several VMs have the same UUID.
 type AmbiguousError struct {
 	Name Name
-	// Paths are the inventory paths of those VMs, sorted.
+	// Paths are the VMs' inventory paths, sorted.
 	Paths []string
 }
 
@@ -58,9 +57,8 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("%d virtual machines %s: %s", len(e.Paths), e.Name, strings.Join(e.Paths, ", "))
 }
 
-// Find reads the VM of that name. A VM known by its managed object ID costs
-// its share of a call that reads many, by anything else a lookup too. Errors:
-// ErrNotFound, NotVMError, AmbiguousError and those of every call.
+// Find reads a VM, in a call shared with concurrent reads; a path or UUID needs a lookup first. Errors: ErrNotFound,
+// NotVMError, AmbiguousError and those of every call.
 func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
 	switch {
 	case name.Moid != "":
@@ -77,7 +75,7 @@ func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
 		vm, err := c.VM(ctx, moid)
 		if err == nil {
 			vms = append(vms, vm)
-		} else if !errors.Is(err, ErrNotFound) { // else it vanished between the two calls
+		} else if !errors.Is(err, ErrNotFound) { // ErrNotFound: deleted between the two calls
 			return nil, err
 		}
 	}
@@ -116,9 +114,8 @@ func (c *Client) findByUUID(ctx context.Context, name Name) ([]string, error) {
 	return moids, err
 }
 
-// VM reads one VM by its managed object ID, in a call that it shares with
-// others that are read at that moment. Errors: ErrNotFound and those of every
-// call.
+// VM reads a VM by its managed object ID, in a call shared with concurrent reads. Errors: ErrNotFound and those of
+// every call.
 func (c *Client) VM(ctx context.Context, moid string) (*VM, error) {
 	vm, found, err := c.reads.do(ctx, moid)
 	if err == nil && !found {

@@ -10,14 +10,12 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
-// logged logs each call with the time that it took. What a call says, a password
-// for one, is not logged.
+// logged logs the name and duration of each call, but not its content: it may contain a password.
 type logged struct {
 	next soap.RoundTripper
 	log  *slog.Logger
 }
 
-// RoundTrip implements soap.RoundTripper.
 func (l *logged) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 	started := time.Now()
 	err := l.next.RoundTrip(ctx, req, res)
@@ -29,7 +27,7 @@ func (l *logged) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 	return err
 }
 
-// callName is the API's name of a call: a request is a *methods.LoginBody.
+// callName returns the API's name of a call: Login for a *methods.LoginBody.
 func callName(req soap.HasFault) string {
 	name := fmt.Sprintf("%T", req)
 	return strings.TrimSuffix(name[strings.LastIndex(name, ".")+1:], "Body")

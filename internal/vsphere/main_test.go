@@ -8,6 +8,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the simulator's own chatter
+	log.SetOutput(io.Discard) // the simulator logs there
 	os.Exit(m.Run())
 }

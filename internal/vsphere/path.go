@@ -13,9 +13,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// paths are the managed object IDs of VMs by their inventory paths, as folders
-// that were listed once showed them. They may be out of date: whoever takes one
-// looks whether the VM still has that path.
+// paths caches managed object IDs by inventory path, from folder listings. An entry may be outdated: the caller
+// checks that the VM still has that path.
 type paths struct {
 	mu    sync.Mutex
 	moids map[string]string
@@ -56,8 +55,7 @@ func (c *Client) findByPath(ctx context.Context, path string) (*VM, error) {
 			break
 		}
 		vm, found, err := c.reads.do(ctx, moid)
-		// A VM of another path was renamed between the two calls, unless vCenter
-		// says twice that this is the one.
+		// Another path means a rename between the two calls, unless two lookups returned this VM.
 		if err != nil || found && (vm.Path == path || moid == before) {
 			return vm, err
 		}
@@ -70,8 +68,7 @@ func (c *Client) findByPath(ctx context.Context, path string) (*VM, error) {
 	return nil, fmt.Errorf("virtual machine %s: %w", Name{Path: path}, ErrNotFound)
 }
 
-// lookUp finds the managed object IDs of VMs by their paths: those in one
-// folder by a listing of the folder, a single one by a lookup.
+// lookUp finds managed object IDs by path. It lists a folder if several of the VMs are in it.
 func (c *Client) lookUp(ctx context.Context, wanted []string) (map[string]answer[string], error) {
 	inFolder := map[string][]string{}
 	for _, p := range wanted {
@@ -102,7 +99,7 @@ func (c *Client) lookUp(ctx context.Context, wanted []string) (map[string]answer
 	return answers, err
 }
 
-// list gives the VMs in a folder by their paths, none where it is no folder.
+// list returns the VMs in a folder by path, or nil if it is not a folder.
 func list(ctx context.Context, vim *vim25.Client, folder string) (map[string]string, error) {
 	found, err := findByInventoryPath(ctx, vim, folder)
 	if err != nil || found == nil || found.Type != "Folder" {
@@ -141,7 +138,7 @@ func lookUpOne(ctx context.Context, vim *vim25.Client, path string, answers map[
 	return nil
 }
 
-// findByInventoryPath gives nil where there is nothing.
+// findByInventoryPath returns nil if no object has that path.
 func findByInventoryPath(ctx context.Context, vim *vim25.Client, path string) (*types.ManagedObjectReference, error) {
 	res, err := methods.FindByInventoryPath(ctx, vim, &types.FindByInventoryPath{
 		This: *vim.ServiceContent.SearchIndex, InventoryPath: strings.TrimPrefix(path, "/"),

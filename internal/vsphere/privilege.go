@@ -10,12 +10,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// privilegesOn asks about privileges, joined by commas, on a VM.
+// privilegesOn is a query for privileges on a VM; privileges is comma-separated, so that it can be a map key.
 type privilegesOn struct{ moid, privileges string }
 
-// MissingPrivileges tells which of the privileges that are needed on VMs, by
-// managed object ID, the account has not, in one call, and one more for each VM
-// that is not there any more. One that asks about a single VM shares the call with others that ask at that moment.
+// MissingPrivileges returns the needed privileges that the account lacks; both maps are by managed object ID of the
+// VM. It makes one call, plus one for each deleted VM. A query for a single VM shares the call with concurrent ones.
 func (c *Client) MissingPrivileges(ctx context.Context, needed map[string][]string) (map[string][]string, error) {
 	questions := make([]privilegesOn, 0, len(needed))
 	for moid, privileges := range needed {
@@ -42,7 +41,7 @@ func (c *Client) MissingPrivileges(ctx context.Context, needed map[string][]stri
 	return missing, err
 }
 
-// withoutGone leaves out the VM that vCenter says is not there any more.
+// withoutGone drops the VM that no longer exists according to err.
 func withoutGone(questions []privilegesOn, err error) []privilegesOn {
 	gone, ok := faultOf(err).(*types.ManagedObjectNotFound)
 	if !ok {

@@ -8,19 +8,17 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
-// renewer logs in again where vCenter has dropped the session, and repeats the
-// call once. vCenter answers NotAuthenticated before it does anything, so a
-// repeated write is not a second write.
+// renewer logs in again if vCenter dropped the session, and repeats the call once. This is safe for writes: vCenter
+// returns NotAuthenticated before it does anything.
 type renewer struct {
 	next  soap.RoundTripper
 	login func(ctx context.Context, rt soap.RoundTripper) error
 
 	mu         sync.Mutex
 	generation int
-	refused    error // a password that was refused is not tried again
+	refused    error // a refused password is not retried
 }
 
-// RoundTrip implements soap.RoundTripper.
 func (r *renewer) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 	r.mu.Lock()
 	generation := r.generation
@@ -32,13 +30,12 @@ func (r *renewer) RoundTrip(ctx context.Context, req, res soap.HasFault) error {
 	if err := r.renew(ctx, generation); err != nil {
 		return err
 	}
-	reflect.ValueOf(res).Elem().SetZero() // it holds the fault of the first try
+	reflect.ValueOf(res).Elem().SetZero() // clear the first call's fault
 	return r.next.RoundTrip(ctx, req, res)
 }
 
-// renew logs in unless another call did so since the given generation. A login
-// once sent is waited for even where the call was cancelled meanwhile: its
-// session would stay behind unknown.
+// renew logs in unless another call has done so since generation. It waits for a login even if the call is
+// cancelled: otherwise the new session would never be logged out.
 func (r *renewer) renew(ctx context.Context, generation int) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

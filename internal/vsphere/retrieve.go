@@ -12,9 +12,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// readVMs reads VMs by their managed object IDs, with the folders above them
-// for their paths: one call, and one more per page where vCenter answers in
-// pages. Those that are not there are left out.
+// readVMs reads VMs by managed object ID, with their ancestors for the paths, in one call per page. The result
+// omits missing VMs.
 func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer[*VM], error) {
 	spec := types.PropertyFilterSpec{
 		PropSet:                       vmPropertySet(),
@@ -23,17 +22,16 @@ func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer
 	above := ancestors()
 	for _, moid := range moids {
 		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: vmRef(moid), Skip: new(false), SelectSet: above})
-		above = ancestorsAgain() // a name is defined once in a filter
+		above = ancestorRefs() // a filter may define a name only once
 	}
-	shown := newShown()
+	found := newCollected()
 	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
-		return retrieve(ctx, vim, spec, shown.add)
+		return retrieve(ctx, vim, spec, found.add)
 	})
-	return shown.vms(), err
+	return found.vms(), err
 }
 
-// ancestors walks from a VM up to the root folder, from one in a vApp by the
-// folder that the vApp is in.
+// ancestors walks from a VM up to the root folder; from a VM in a vApp, through the vApp's folder.
 func ancestors() []types.BaseSelectionSpec {
 	up := &types.SelectionSpec{Name: "parent"}
 	beside, around := &types.SelectionSpec{Name: "parentFolder"}, &types.SelectionSpec{Name: "outerVApp"}
@@ -58,12 +56,11 @@ func ancestors() []types.BaseSelectionSpec {
 	}
 }
 
-// ancestorsAgain are the same by their names.
-func ancestorsAgain() []types.BaseSelectionSpec {
+// ancestorRefs refers to the traversals of ancestors by name.
+func ancestorRefs() []types.BaseSelectionSpec {
 	return []types.BaseSelectionSpec{&types.SelectionSpec{Name: "parent"}, &types.SelectionSpec{Name: "parentVApp"}}
 }
 
-// vmPropertySet is what VMs are made of, and the names of what is above them.
 func vmPropertySet() []types.PropertySpec {
 	return []types.PropertySpec{
 		{Type: "VirtualMachine", PathSet: vmProperties},
@@ -72,10 +69,9 @@ func vmPropertySet() []types.PropertySpec {
 	}
 }
 
-// pageSize is how many objects vCenter answers with at a time.
 const pageSize = 500
 
-// retrieve hands on what a filter selects, page by page.
+// retrieve calls page for each page of objects that spec selects.
 func retrieve(
 	ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec, page func([]types.ObjectContent),
 ) error {
@@ -100,26 +96,24 @@ func retrieve(
 	return nil
 }
 
-// shown is what was retrieved: VMs, everything above them, and why others
-// cannot be read.
-type shown struct {
+// collected has the retrieved VMs, their ancestors and the errors of unreadable objects.
+type collected struct {
 	machines   map[string]*VM
 	parents    map[string]*types.ManagedObjectReference // of the VMs
-	above      map[types.ManagedObjectReference]mo.ManagedEntity
+	ancestors  map[types.ManagedObjectReference]mo.ManagedEntity
 	unreadable map[types.ManagedObjectReference]error
 }
 
-func newShown() *shown {
-	return &shown{
+func newCollected() *collected {
+	return &collected{
 		machines:   map[string]*VM{},
 		parents:    map[string]*types.ManagedObjectReference{},
-		above:      map[types.ManagedObjectReference]mo.ManagedEntity{},
+		ancestors:  map[types.ManagedObjectReference]mo.ManagedEntity{},
 		unreadable: map[types.ManagedObjectReference]error{},
 	}
 }
 
-// add takes a page apart.
-func (s *shown) add(page []types.ObjectContent) {
+func (s *collected) add(page []types.ObjectContent) {
 	for _, content := range page {
 		if err := s.addObject(content); err != nil {
 			s.unreadable[content.Obj] = err
@@ -127,8 +121,8 @@ func (s *shown) add(page []types.ObjectContent) {
 	}
 }
 
-func (s *shown) addObject(content types.ObjectContent) error {
-	if err := legible(content); err != nil {
+func (s *collected) addObject(content types.ObjectContent) error {
+	if err := checkReadable(content); err != nil {
 		return err
 	}
 	content.MissingSet = nil
@@ -140,18 +134,18 @@ func (s *shown) addObject(content types.ObjectContent) error {
 		s.machines[vm.Self.Value] = newVM(&vm)
 		s.parents[vm.Self.Value] = cmp.Or(vm.Parent, vm.ParentVApp)
 	} else if entity, ok := object.(mo.IsManagedEntity); ok {
-		above := entity.GetManagedEntity()
+		ancestor := entity.GetManagedEntity()
 		if vApp, ok := object.(mo.VirtualApp); ok && vApp.ParentFolder != nil {
-			above.Parent = vApp.ParentFolder // and not the resource pool
+			ancestor.Parent = vApp.ParentFolder // instead of the resource pool
 		}
-		s.above[content.Obj] = above
+		s.ancestors[content.Obj] = ancestor
 	}
 	return nil
 }
 
-// vms are the VMs by their managed object IDs, or why they cannot be read. To
-// be called when all pages are there: what is above a VM may come after it.
-func (s *shown) vms() map[string]answer[*VM] {
+// vms returns the VMs, or their errors, by managed object ID. Call it after the last page: a VM's ancestors may
+// come after the VM.
+func (s *collected) vms() map[string]answer[*VM] {
 	vms := map[string]answer[*VM]{}
 	for ref, err := range s.unreadable {
 		if ref.Type == "VirtualMachine" {
@@ -169,9 +163,8 @@ func (s *shown) vms() map[string]answer[*VM] {
 	return vms
 }
 
-// legible says which property could not be read, and why: without its
-// configuration nothing true can be said of a VM.
-func legible(content types.ObjectContent) error {
+// checkReadable returns an error if a property could not be read or a VM has no configuration.
+func checkReadable(content types.ObjectContent) error {
 	for _, missing := range content.MissingSet {
 		if f, ok := missing.Fault.Fault.(*types.NoPermission); ok {
 			return fmt.Errorf("read %s: %w", missing.Path,
@@ -189,30 +182,29 @@ func legible(content types.ObjectContent) error {
 	return &InaccessibleError{Moid: content.Obj.Value}
 }
 
-// InaccessibleError says that vCenter has no configuration of a VM to show: it is
-// orphaned, or its host or datastore is not connected.
+// InaccessibleError is returned when vCenter has no configuration of a VM: the VM is orphaned, or its host or
+// datastore is disconnected.
 type InaccessibleError struct {
-	// Moid is its managed object ID.
 	Moid string
 }
 
 func (e *InaccessibleError) Error() string {
-	return fmt.Sprintf("read %s: vCenter has no configuration to show, the virtual machine is not accessible", e.Moid)
+	return fmt.Sprintf("read %s: the virtual machine is inaccessible, vCenter has no configuration of it", e.Moid)
 }
 
-// path joins the names from below the root folder down to the VM.
-func (s *shown) path(moid string) (string, error) {
+// path joins the names of a VM and its ancestors, without the root folder.
+func (s *collected) path(moid string) (string, error) {
 	names := []string{s.machines[moid].Name}
 	parent := s.parents[moid]
-	for range len(s.above) + 1 {
+	for range len(s.ancestors) + 1 {
 		if parent == nil {
 			break
 		}
 		if err := s.unreadable[*parent]; err != nil {
 			return "", err
 		}
-		entity, ok := s.above[*parent]
-		if !ok || entity.Parent == nil { // the root folder has a name and no parent
+		entity, ok := s.ancestors[*parent]
+		if !ok || entity.Parent == nil { // the root folder has no parent
 			break
 		}
 		names = append([]string{entity.Name}, names...)

@@ -7,8 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25"
 )
 
-// do connects where that was not done yet, makes a call and gives its error a
-// type and the reason why the context ended.
+// do connects if needed and makes a call. It converts a fault to a typed error and adds the context's error.
 func (c *Client) do(ctx context.Context, what string, call func(vim *vim25.Client) error) error {
 	vim, err := c.connect(ctx)
 	if err != nil {

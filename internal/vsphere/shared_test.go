@@ -21,7 +21,7 @@ func addVMs(t *testing.T, vcenter *vspheretest.VCenter, n int) []*vspheretest.Ma
 	return vms
 }
 
-// each does something with every VM, ten at a time, as Terraform does.
+// each calls do for every VM, ten at a time, as Terraform does.
 func each(vms []*vspheretest.Machine, do func(vm *vspheretest.Machine)) {
 	todo := make(chan *vspheretest.Machine)
 	var workers sync.WaitGroup
@@ -39,7 +39,6 @@ func each(vms []*vspheretest.Machine, do func(vm *vspheretest.Machine)) {
 	workers.Wait()
 }
 
-// However many tasks there are, one collector waits for them.
 func TestTasksShareOneCollector(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -68,14 +67,13 @@ func TestTasksShareOneCollector(t *testing.T) {
 			t.Errorf("%d of %s", calls[method], method)
 		}
 	}
-	// A task needs at most to be put into the view, and to be told of once.
+	// At most two calls per task: one adds it to the view, one reports its end.
 	if calls["ModifyListView"] > 150 || calls["WaitForUpdatesEx"] > 151 || calls["DestroyPropertyCollector"] > 0 {
 		t.Errorf("calls: %v", calls)
 	}
 }
 
-// A task that has ended is not asked about again, however often it is waited
-// for: in a view it would show up only once.
+// A view reports an ended task only once, so the client must keep the result.
 func TestTaskThatEndedIsKnown(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -106,7 +104,7 @@ func TestTaskThatEndedIsKnown(t *testing.T) {
 	if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &busy) {
 		t.Fatal(err)
 	}
-	// Whoever gives up and comes again is still told.
+	// A caller that gives up and waits again still gets the result.
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-begun
@@ -137,8 +135,7 @@ func TestTaskThatVCenterDoesNotKnow(t *testing.T) {
 	}
 }
 
-// A wait that hangs ends with whoever waits, and the next one has one of its
-// own.
+// The last caller that gives up cancels a hanging wait; the next caller starts a new one.
 func TestWaitThatHangs(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -160,8 +157,6 @@ func TestWaitThatHangs(t *testing.T) {
 	}
 }
 
-// Whatever of a wait fails once, the task is told of: connections drop, the
-// session expires.
 func TestWaitSurvives(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"CreatePropertyCollector", "CreateListView", "CreateFilter", "ModifyListView", "WaitForUpdatesEx"} {
@@ -189,8 +184,7 @@ func TestWaitSurvives(t *testing.T) {
 	}
 }
 
-// A view that is replaced while a long task is waited for keeps nobody waiting:
-// neither the long task nor a short one that comes.
+// Replacing the view blocks neither the long task nor a new short one.
 func TestWaitGoesOnWithAnotherView(t *testing.T) {
 	t.Parallel()
 	for name, strike := range map[string]func(t *testing.T, vcenter *vspheretest.VCenter, client *vsphere.Client, other *vspheretest.Machine){
@@ -218,8 +212,7 @@ func TestWaitGoesOnWithAnotherView(t *testing.T) {
 			go func() { long <- client.SetChangeTracking(t.Context(), known(vms[0]), true) }()
 			<-waits
 			strike(t, vcenter, client, vms[1])
-			// vCenter holds a wait for a minute where nothing changes; the test gives up
-			// before.
+			// vCenter holds an idle wait for a minute; this test fails earlier.
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			if err := client.SetChangeTracking(ctx, known(vms[2]), true); err != nil {
@@ -233,7 +226,6 @@ func TestWaitGoesOnWithAnotherView(t *testing.T) {
 	}
 }
 
-// A fault of the wait that all share is about none of their tasks.
 func TestFaultOfTheSharedWait(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"CreatePropertyCollector", "CreateFilter", "ModifyListView", "WaitForUpdatesEx"} {
@@ -247,10 +239,10 @@ func TestFaultOfTheSharedWait(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			// What stays is told.
+			// A permanent fault is returned.
 			vm := addVM(t, vcenter, "/DC0/vm/last")
 			vcenter.Fail(method, 0, 0)
-			vcenter.DropSessions() // so that a view is made anew
+			vcenter.DropSessions() // forces a new view
 			var fault *vsphere.FaultError
 			if err := client.SetChangeTracking(t.Context(), known(vm), true); !errors.As(err, &fault) {
 				t.Errorf("got %v", err)
@@ -259,8 +251,6 @@ func TestFaultOfTheSharedWait(t *testing.T) {
 	}
 }
 
-// Two VMs that swap their names while one is looked up are not taken for each
-// other.
 func TestLookupMeetsASwapOfNames(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -277,7 +267,6 @@ func TestLookupMeetsASwapOfNames(t *testing.T) {
 	}
 }
 
-// A view of everything that ends with its session is made anew.
 func TestFolderOutlivesItsSession(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -289,8 +278,6 @@ func TestFolderOutlivesItsSession(t *testing.T) {
 	}
 }
 
-// Reads that come together share a call, and what cannot be read among them is
-// told to whoever asked for it.
 func TestReadsShareACall(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)
@@ -299,7 +286,7 @@ func TestReadsShareACall(t *testing.T) {
 	if err := vms[7].Destroy(); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the first ones know of no crowd yet
+	for range 2 { // the first round does not know the batch size yet
 		vcenter.ResetCalls()
 		each(vms, func(vm *vspheretest.Machine) {
 			got, err := client.VM(t.Context(), vm.Moid())
@@ -317,8 +304,6 @@ func TestReadsShareACall(t *testing.T) {
 	}
 }
 
-// Several lookups in one folder cost a listing, and those after it nothing. What
-// a listing said is not believed of a VM that has moved since.
 func TestLookupsShareAListing(t *testing.T) {
 	t.Parallel()
 	vcenter := startVCenter(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// SnapshotDisks reads the disks as a snapshot keeps them, with the change IDs
-// of its moment, in one call. Errors: ErrNotFound where it is gone.
+// SnapshotDisks reads a snapshot's disks, with the change IDs of that snapshot, in one call. Errors: ErrNotFound if
+// the snapshot was deleted.
 func (c *Client) SnapshotDisks(ctx context.Context, snapshot string) ([]Disk, error) {
 	ref := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
 	var found mo.VirtualMachineSnapshot
@@ -33,9 +33,8 @@ func (c *Client) SnapshotDisks(ctx context.Context, snapshot string) ([]Disk, er
 	return newDisks(found.Config.Hardware.Device, 0), nil
 }
 
-// WatchSnapshots calls seen with a VM's snapshots as they are, and again each
-// time that they change, until seen returns true or the context ends. It waits
-// in vCenter and polls nothing.
+// WatchSnapshots calls seen with a VM's snapshots, and again after each change, until seen returns true or the
+// context ends. It waits for vCenter's updates instead of polling.
 func (c *Client) WatchSnapshots(ctx context.Context, moid string, seen func([]Snapshot) bool) error {
 	begun := false
 	return c.watch(ctx, vmRef(moid), []string{"snapshot"}, func(changes []types.PropertyChange) bool {
@@ -45,10 +44,10 @@ func (c *Client) WatchSnapshots(ctx context.Context, moid string, seen func([]Sn
 			switch value := change.Val.(type) {
 			case types.VirtualMachineSnapshotInfo:
 				return seen(flatten(nil, value.RootSnapshotList, 1))
-			case nil: // the last one was removed
+			case nil: // the last snapshot was removed
 				return seen(nil)
 			}
 		}
-		return first && seen(nil) // a VM without a snapshot has no such property
+		return first && seen(nil) // a VM without snapshots lacks the property
 	})
 }

@@ -11,8 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// waitTask waits until a task has ended and gives its result. A task outlives
-// the session that started it, so a lost session does not end the wait.
+// waitTask waits for a task and returns its result. A lost session does not end the wait: the task continues.
 func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference) (types.AnyType, error) {
 	info, err := c.tasks.wait(ctx, ref)
 	if err != nil {
@@ -24,12 +23,11 @@ func (c *Client) waitTask(ctx context.Context, ref types.ManagedObjectReference)
 	return info.Result, nil
 }
 
-// ErrTaskForgotten says that vCenter does not know a task any more: it may have
-// been restarted. How the task ended is seen by what it was to change.
-var ErrTaskForgotten = errors.New("vCenter has forgotten the task")
+// ErrTaskForgotten is returned when vCenter no longer knows a task, for example after a restart. Read the object to
+// see whether the task succeeded.
+var ErrTaskForgotten = errors.New("vCenter no longer knows the task")
 
-// WaitTask waits until a task that somebody else started has ended, well or
-// not. A task that vCenter has forgotten is one that ended.
+// WaitTask waits until another client's task succeeds or fails. A task that vCenter no longer knows has ended.
 func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	_, err := c.waitTask(ctx, types.ManagedObjectReference{Type: "Task", Value: moid})
 	if _, ended := errors.AsType[*taskError](err); ended || errors.Is(err, ErrTaskForgotten) {
@@ -38,8 +36,7 @@ func (c *Client) WaitTask(ctx context.Context, moid string) error {
 	return err
 }
 
-// DescribeTask says what a task does and who started it, for a reader: the
-// operation's name in the API, and the account; one call.
+// DescribeTask returns a task's API operation and the account that started it, as text, in one call.
 func (c *Client) DescribeTask(ctx context.Context, moid string) (string, error) {
 	var text string
 	ref := types.ManagedObjectReference{Type: "Task", Value: moid}
@@ -64,14 +61,14 @@ func describe(info types.TaskInfo) string {
 	return info.DescriptionId
 }
 
-// taskError says that a task ended badly, and not that the wait for it did.
+// taskError reports that the task failed, as opposed to the wait for it.
 type taskError struct{ err error }
 
 func (e *taskError) Error() string { return e.err.Error() }
 func (e *taskError) Unwrap() error { return e.err }
 
-// SnapshotTasks are the managed object IDs of the tasks that are making a
-// snapshot of a VM now, whoever started them; one call.
+// SnapshotTasks returns the managed object IDs of queued and running tasks of any client that create a snapshot of a
+// VM, in one call.
 func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, error) {
 	var running []string
 	spec := types.PropertyFilterSpec{
@@ -94,11 +91,10 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 	return running, err
 }
 
-// Settled reads a VM once no task makes a snapshot of it any more. It goes on where
-// vCenter does not answer for a while (15 minutes), until the context ends: what comes
-// after it must be found.
-func (c *Client) Settled(ctx context.Context, moid string) (vm *VM, err error) {
-	err = persist(ctx, func(func()) error {
+// WaitForSnapshotTasks waits until no task is creating a snapshot of a VM, then reads the VM. It retries while vCenter does not
+// answer, for up to 15 minutes, because the caller must find late snapshots.
+func (c *Client) WaitForSnapshotTasks(ctx context.Context, moid string) (vm *VM, err error) {
+	err = retry(ctx, func(func()) error {
 		tasks, err := c.SnapshotTasks(ctx, moid)
 		if err != nil {
 			return err
@@ -114,7 +110,7 @@ func (c *Client) Settled(ctx context.Context, moid string) (vm *VM, err error) {
 	return vm, err
 }
 
-// eachTask goes through the pages of a retrieval of tasks.
+// eachTask returns a page handler that calls do for each task.
 func eachTask(do func(moid string, info types.TaskInfo)) func(page []types.ObjectContent) {
 	return func(page []types.ObjectContent) {
 		for _, object := range page {
@@ -127,7 +123,6 @@ func eachTask(do func(moid string, info types.TaskInfo)) func(page []types.Objec
 	}
 }
 
-// makesSnapshot says that a task is making a snapshot now.
 func makesSnapshot(info types.TaskInfo) bool {
 	return strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") &&
 		(info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning)

@@ -14,10 +14,9 @@ import (
 type taskView struct {
 	vim             *vim25.Client
 	collector, list types.ManagedObjectReference
-	gone            chan struct{} // closed when it is let go of as lost
+	gone            chan struct{} // closed when the view is discarded
 
-	// Guarded by taskWaits.mu: the version of the last update, and what was shown
-	// so far of tasks that have not ended.
+	// Guarded by taskWaits.mu: the version of the last update, and the known state of unfinished tasks.
 	version string
 	shown   map[types.ManagedObjectReference]*types.TaskInfo
 }
@@ -36,7 +35,7 @@ func newTaskView(ctx context.Context, vim *vim25.Client) (*taskView, error) {
 	_, err = methods.CreateFilter(ctx, vim, &types.CreateFilter{
 		This: collector.Returnval,
 		Spec: types.PropertyFilterSpec{
-			// And not all of its information, which changes with its progress.
+			// The whole info would cause an update for each change of the progress.
 			PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info.state", "info.result", "info.error"}}},
 			ObjectSet: []types.ObjectSpec{{
 				Obj: list.Returnval, Skip: new(true),
@@ -53,11 +52,10 @@ func newTaskView(ctx context.Context, vim *vim25.Client) (*taskView, error) {
 	}, nil
 }
 
-// unanswered is how long an answer may take, beyond the time that vCenter was
-// told to wait for changes. Others wait for it too, and it is asked again.
-const unanswered = 30 * time.Second
+// responseTimeout limits a call, on top of the time that vCenter waits for changes. Then the call is retried.
+const responseTimeout = 30 * time.Second
 
-// update waits for what changes, and tells whoever waits for a task that ended.
+// update waits for changes and delivers the results of ended tasks.
 func (t *taskWaits) update(ctx context.Context, view *taskView) error {
 	updates, err := t.updates(ctx, view)
 	if err != nil {
@@ -65,7 +63,7 @@ func (t *taskWaits) update(ctx context.Context, view *taskView) error {
 	}
 	t.mu.Lock()
 	t.faults = 0
-	if updates != nil { // else nothing changed
+	if updates != nil { // nil: nothing changed
 		view.version = updates.Version
 	}
 	t.mu.Unlock()
@@ -75,21 +73,20 @@ func (t *taskWaits) update(ctx context.Context, view *taskView) error {
 	for _, filter := range updates.FilterSet {
 		for _, update := range filter.ObjectSet {
 			if update.Kind == types.ObjectUpdateKindLeave {
-				t.tell(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrTaskForgotten)})
+				t.finish(update.Obj, taskEnd{err: fmt.Errorf("task %s: %w", update.Obj.Value, ErrTaskForgotten)})
 				continue
 			}
-			if info := t.learn(view, update); info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
-				t.tell(update.Obj, taskEnd{info: info})
+			if info := t.merge(view, update); info.State == types.TaskInfoStateSuccess || info.State == types.TaskInfoStateError {
+				t.finish(update.Obj, taskEnd{info: info})
 			}
 		}
 	}
 	return nil
 }
 
-// updates asks for what changes, nil for nothing. It ends where the view is let go
-// of meanwhile.
+// updates returns the next changes, nil if there are none. It stops early if the view is discarded.
 func (t *taskWaits) updates(ctx context.Context, view *taskView) (*types.UpdateSet, error) {
-	waiting, cancel := context.WithTimeout(ctx, waitSeconds*time.Second+unanswered)
+	waiting, cancel := context.WithTimeout(ctx, waitSeconds*time.Second+responseTimeout)
 	defer cancel()
 	go func() {
 		select {
@@ -112,15 +109,15 @@ func (t *taskWaits) updates(ctx context.Context, view *taskView) (*types.UpdateS
 	select {
 	case <-view.gone:
 		if ctx.Err() == nil {
-			return nil, errAskAgain
+			return nil, errRetry
 		}
 	default:
 	}
 	return nil, t.lost(waiting, view, err)
 }
 
-// learn adds what an update shows of a task to what is known of it.
-func (t *taskWaits) learn(view *taskView, update types.ObjectUpdate) types.TaskInfo {
+// merge merges an update into the known state of a task.
+func (t *taskWaits) merge(view *taskView, update types.ObjectUpdate) types.TaskInfo {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	info := view.shown[update.Obj]

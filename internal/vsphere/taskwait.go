@@ -10,28 +10,27 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// taskWaits waits for all tasks of the process through one property collector
-// with one filter, which shows the tasks that are in a list view.
+// taskWaits waits for all tasks of the process, with one property collector that watches the tasks in a list view.
 type taskWaits struct {
 	client *Client
-	adding *gatherer[types.ManagedObjectReference, struct{}]
+	adding *batcher[types.ManagedObjectReference, struct{}]
 
-	opening chan struct{} // has room for who makes a view
+	viewLock chan struct{} // semaphore: one caller creates the view
 
 	mu      sync.Mutex
 	waiting map[types.ManagedObjectReference][]chan<- taskEnd
-	ended   map[types.ManagedObjectReference]taskEnd // for good: asked once more, nobody need be
-	remove  []types.ManagedObjectReference           // ended, and still in the view
-	view    *taskView                                // nil where there is none
-	stop    context.CancelFunc                       // ends the wait that is under way, nil where none is
-	faults  int                                      // that vCenter answered with in a row
+	ended   map[types.ManagedObjectReference]taskEnd // kept, so that vCenter is never asked again
+	remove  []types.ManagedObjectReference           // ended, but still in the view
+	view    *taskView                                // nil if there is none
+	stop    context.CancelFunc                       // cancels the shared wait, nil if none is running
+	faults  int                                      // consecutive faults from vCenter
 }
 
-// maxFaults is how often vCenter may answer the shared wait with a fault before
-// all who wait are told: it is about none of their tasks.
+// maxFaults limits retries of the shared wait after consecutive faults. Then all callers get the error, since the
+// fault concerns no single task.
 const maxFaults = 3
 
-// taskEnd is how a task ended, or why that cannot be told.
+// taskEnd is how a task ended, or why that is unknown.
 type taskEnd struct {
 	info types.TaskInfo
 	err  error
@@ -39,17 +38,16 @@ type taskEnd struct {
 
 func newTaskWaits(client *Client) *taskWaits {
 	t := &taskWaits{
-		client:  client,
-		opening: make(chan struct{}, 1),
-		waiting: map[types.ManagedObjectReference][]chan<- taskEnd{},
-		ended:   map[types.ManagedObjectReference]taskEnd{},
+		client:   client,
+		viewLock: make(chan struct{}, 1),
+		waiting:  map[types.ManagedObjectReference][]chan<- taskEnd{},
+		ended:    map[types.ManagedObjectReference]taskEnd{},
 	}
-	t.adding = &gatherer[types.ManagedObjectReference, struct{}]{client: client, call: t.add}
+	t.adding = newBatcher(client, t.add)
 	return t
 }
 
-// wait waits until a task has ended. Errors: ErrTaskForgotten where vCenter
-// does not know it, or forgets it.
+// wait waits until a task has ended. Errors: ErrTaskForgotten if vCenter does not (or no longer) know the task.
 func (t *taskWaits) wait(ctx context.Context, task types.ManagedObjectReference) (types.TaskInfo, error) {
 	end := make(chan taskEnd, 1)
 	t.mu.Lock()
@@ -60,21 +58,21 @@ func (t *taskWaits) wait(ctx context.Context, task types.ManagedObjectReference)
 	t.waiting[task] = append(t.waiting[task], end)
 	t.mu.Unlock()
 	if _, _, err := t.adding.do(ctx, task); err != nil {
-		t.forget(task, end)
+		t.unsubscribe(task, end)
 		return types.TaskInfo{}, err
 	}
 	select {
 	case ended := <-end:
 		return ended.info, withCause(ctx, ended.err)
 	case <-ctx.Done():
-		t.forget(task, end)
+		t.unsubscribe(task, end)
 		return types.TaskInfo{}, ctx.Err()
 	}
 }
 
-// forget is for whoever does not wait to the end; the task stays in the view. A
-// wait in which nobody has a part any more is ended: it may be what hangs.
-func (t *taskWaits) forget(task types.ManagedObjectReference, end chan<- taskEnd) {
+// unsubscribe removes a caller that gives up; the task stays in the view. It cancels the shared wait after the last
+// caller, since that wait may hang.
+func (t *taskWaits) unsubscribe(task types.ManagedObjectReference, end chan<- taskEnd) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.waiting[task] = slices.DeleteFunc(t.waiting[task], func(other chan<- taskEnd) bool { return other == end })
@@ -82,28 +80,28 @@ func (t *taskWaits) forget(task types.ManagedObjectReference, end chan<- taskEnd
 		delete(t.waiting, task)
 	}
 	if len(t.waiting) == 0 {
-		t.halt()
+		t.stopWaiting()
 	}
 }
 
-// halt ends the wait that is under way, and lets go of its view.
-func (t *taskWaits) halt() {
+// stopWaiting cancels the shared wait and discards its view. The caller holds t.mu.
+func (t *taskWaits) stopWaiting() {
 	if t.stop != nil {
 		t.stop()
 		t.stop, t.view = nil, nil
 	}
 }
 
-// close ends what is under way before the session ends.
+// close fails all callers and cancels the shared wait, before the logout.
 func (t *taskWaits) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tellAll(ErrClosed)
-	t.halt()
+	t.failAll(ErrClosed)
+	t.stopWaiting()
 }
 
-// tell says to all who wait for a task how it ended.
-func (t *taskWaits) tell(task types.ManagedObjectReference, end taskEnd) {
+// finish delivers a task's outcome to all callers that wait for it.
+func (t *taskWaits) finish(task types.ManagedObjectReference, end taskEnd) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if _, ok := t.ended[task]; ok {
@@ -117,12 +115,11 @@ func (t *taskWaits) tell(task types.ManagedObjectReference, end taskEnd) {
 	delete(t.waiting, task)
 }
 
-// add puts tasks into the view, takes those out that have ended, and sees to it
-// that somebody waits.
+// add puts tasks into the view, removes ended ones, and starts the shared wait if needed.
 func (t *taskWaits) add(ctx context.Context, tasks []types.ManagedObjectReference) (map[types.ManagedObjectReference]answer[struct{}], error) {
-	err := persist(ctx, func(func()) error {
+	err := retry(ctx, func(func()) error {
 		view, fresh, err := t.open(ctx)
-		if err != nil || fresh { // one that was just made has all that are waited for
+		if err != nil || fresh { // a new view already contains all awaited tasks
 			return err
 		}
 		return t.modify(ctx, view, tasks)
@@ -137,66 +134,63 @@ func (t *taskWaits) add(ctx context.Context, tasks []types.ManagedObjectReferenc
 		t.stop = stop
 		go func() {
 			defer stop()
-			t.attend(waiting)
+			t.waitForUpdates(waiting)
 		}()
 	}
 	return nil, nil
 }
 
-// modify tells whoever waits for a task that vCenter does not know.
+// modify updates the list view. A task that vCenter does not know ends with ErrTaskForgotten.
 func (t *taskWaits) modify(ctx context.Context, view *taskView, tasks []types.ManagedObjectReference) error {
 	t.mu.Lock()
 	remove := t.remove
 	t.remove = nil
 	t.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, unanswered)
+	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
 	res, err := methods.ModifyListView(ctx, view.vim, &types.ModifyListView{This: view.list, Add: tasks, Remove: remove})
 	if err != nil {
 		return t.lost(ctx, view, err)
 	}
 	for _, unknown := range res.Returnval {
-		t.tell(unknown, taskEnd{err: fmt.Errorf("task %s: %w", unknown.Value, ErrTaskForgotten)})
+		t.finish(unknown, taskEnd{err: fmt.Errorf("task %s: %w", unknown.Value, ErrTaskForgotten)})
 	}
 	return nil
 }
 
-// lost lets go of a view whose call failed: it may have ended with its session, or
-// be in a state that nobody knows.
+// lost discards a view after a failed call: it may have ended with its session, or its state is unknown.
 func (t *taskWaits) lost(ctx context.Context, view *taskView, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.view == view {
 		t.view = nil
-		close(view.gone) // whoever waits with it is to wait with the next one
+		close(view.gone) // the shared wait continues with the next view
 	}
 	switch fault := faultOf(err).(type) {
 	case *types.InvalidCollectorVersion:
-		return errAskAgain
+		return errRetry
 	case *types.ManagedObjectNotFound:
 		if fault.Obj == view.collector || fault.Obj == view.list {
-			return errAskAgain
+			return errRetry
 		}
 	}
-	return t.again(ctx, err)
+	return t.retryFault(ctx, err)
 }
 
-// again lets what vCenter answered with a fault be tried again, a few times. It is
-// called with t.mu held.
-func (t *taskWaits) again(ctx context.Context, err error) error {
+// retryFault allows maxFaults retries after faults. The caller holds t.mu.
+func (t *taskWaits) retryFault(ctx context.Context, err error) error {
 	if faultOf(err) != nil && t.faults < maxFaults {
 		t.faults++
-		return errAskAgain
+		return errRetry
 	}
 	return withCause(ctx, typed(err))
 }
 
-// open gives the view, and makes it where there is none, with all tasks in it
-// that are waited for.
+// open returns the view. If there is none, it creates one that contains all awaited tasks.
 func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err error) {
 	select {
-	case t.opening <- struct{}{}:
-		defer func() { <-t.opening }()
+	case t.viewLock <- struct{}{}:
+		defer func() { <-t.viewLock }()
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
@@ -210,15 +204,15 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, unanswered)
+	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
 	if view, err = newTaskView(ctx, vim); err != nil {
 		if _, gone := faultOf(err).(*types.ManagedObjectNotFound); gone {
-			return nil, false, errAskAgain // the session ended meanwhile
+			return nil, false, errRetry // the session ended meanwhile
 		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		return nil, false, t.again(ctx, err)
+		return nil, false, t.retryFault(ctx, err)
 	}
 	t.mu.Lock()
 	t.remove = nil
@@ -231,10 +225,10 @@ func (t *taskWaits) open(ctx context.Context) (view *taskView, fresh bool, err e
 	return view, true, t.modify(ctx, view, tasks)
 }
 
-// attend waits for updates for as long as anybody waits for a task.
-func (t *taskWaits) attend(ctx context.Context) {
-	err := persist(ctx, func(answered func()) error {
-		for t.wanted() {
+// waitForUpdates waits for updates while any caller waits for a task.
+func (t *taskWaits) waitForUpdates(ctx context.Context) {
+	err := retry(ctx, func(answered func()) error {
+		for t.hasWaiters() {
 			view, _, err := t.open(ctx)
 			if err == nil {
 				err = t.update(ctx, view)
@@ -251,13 +245,12 @@ func (t *taskWaits) attend(ctx context.Context) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.tellAll(err)
+	t.failAll(err)
 	t.stop, t.view = nil, nil
 }
 
-// tellAll tells whoever waits why nothing will be known. It is called with t.mu
-// held.
-func (t *taskWaits) tellAll(err error) {
+// failAll fails all waiting callers with err. The caller holds t.mu.
+func (t *taskWaits) failAll(err error) {
 	t.faults = 0
 	for _, waiting := range t.waiting {
 		for _, to := range waiting {
@@ -267,9 +260,8 @@ func (t *taskWaits) tellAll(err error) {
 	clear(t.waiting)
 }
 
-// wanted says whether anybody waits for a task. Where nobody does, the next one
-// begins to attend anew.
-func (t *taskWaits) wanted() bool {
+// hasWaiters reports whether any caller waits for a task. If not, the next one starts the shared wait again.
+func (t *taskWaits) hasWaiters() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.waiting) == 0 {

@@ -10,76 +10,71 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// VM is what vCenter says of one VM, in one request.
+// VM is the state of one VM, from one request.
 type VM struct {
-	// Moid is the managed object ID, "vm-42".
+	// Moid is the managed object ID, such as "vm-42".
 	Moid string
 	Name string
-	// Path is the inventory path, absolute, with names as vCenter escapes them.
+	// Path is the absolute inventory path, with names escaped as in vCenter.
 	Path string
-	// UUID is the BIOS UUID; InstanceUUID is the one that vCenter keeps unique.
+	// UUID is the BIOS UUID; InstanceUUID is unique in a vCenter.
 	UUID         string
 	InstanceUUID string
 	// PowerState is poweredOn, poweredOff or suspended.
 	PowerState string
-	// HardwareVersion is the number in "vmx-19", 0 where it could not be read.
+	// HardwareVersion is the number in "vmx-19", 0 if it could not be read.
 	HardwareVersion int
 	Template        bool
 	FaultTolerant   bool
 	SnapshotLocked  bool
-	// SharedBus lists the SCSI controllers whose bus other VMs share.
+	// SharedBus lists the SCSI controllers whose bus is shared with other VMs.
 	SharedBus []string
-	// ChangeTracking is config.changeTrackingEnabled: configured, not working.
+	// ChangeTracking is config.changeTrackingEnabled: CBT is configured, but may not work yet.
 	ChangeTracking          bool
 	ChangeTrackingSupported bool
-	// SnapshotsUnsupported is true only where the host has filled the VM's
-	// capabilities in and says that snapshots are not among them.
+	// SnapshotsUnsupported is true only if the host filled in the VM's capabilities and they exclude snapshots.
 	SnapshotsUnsupported bool
 	ConsolidationNeeded  bool
-	// Windows says that the guest is configured to be Windows.
+	// Windows is true if the configured guest OS is Windows.
 	Windows bool
-	// ToolsRunning says that VMware Tools run in the guest now.
+	// ToolsRunning is true if VMware Tools is running in the guest.
 	ToolsRunning bool
-	// DisabledMethods are the operations that somebody has disabled on the VM.
+	// DisabledMethods lists the API methods that are disabled on the VM.
 	DisabledMethods []string
 	Disks           []Disk
-	// Snapshots has each snapshot before its children.
+	// Snapshots lists each snapshot before its children.
 	Snapshots []Snapshot
 }
 
-// Disk is a virtual disk, of the VM or of one of its snapshots.
+// Disk is a virtual disk of a VM or of a snapshot.
 type Disk struct {
 	// Key is the device key, unique in the VM: 2000, 2001, …
 	Key   int32
 	Label string
-	// File is the datastore path of the disk, "" where it has none: the one below
-	// the VM's snapshots, which these do not move. Of a snapshot it is Top.
+	// File is the datastore path of the base file, "" if there is none. Snapshots do not change it. For a disk of a
+	// snapshot it equals Top.
 	File string
-	// Top is the file that is written now, another one while there are
-	// snapshots.
+	// Top is the file that is written now. It differs from File while there are snapshots.
 	Top string
 	// Capacity is in bytes.
 	Capacity int64
 	Backing  Backing
-	// Mode is the disk mode of the API ("persistent",
-	// "independent_persistent" …), "" where the backing has none.
+	// Mode is the API's disk mode ("persistent", "independent_persistent" …), "" if the backing has none.
 	Mode string
-	// PhysicalMode is true for a raw device mapping that passes SCSI through.
+	// PhysicalMode is true for a raw device mapping that passes SCSI commands through.
 	PhysicalMode bool
-	// MultiWriter is true where several VMs may write to the disk.
+	// MultiWriter is true if several VMs may write to the disk.
 	MultiWriter bool
-	// ChangeID is "<epoch>/<sequence>", "" where the disk is not tracked.
+	// ChangeID is "<epoch>/<sequence>", "" if CBT does not work on the disk.
 	ChangeID string
 }
 
-// String names a disk in a text for people.
 func (d Disk) String() string { return fmt.Sprintf("%s (device key %d)", d.Label, d.Key) }
 
-// Backing is the kind of a disk's backing.
+// Backing is the type of a disk's backing.
 type Backing string
 
-// The kinds of backing; the last ones have no place for a change ID. Source:
-// the doc comments of the vSphere API on VirtualDisk's backings.
+// The backing types. LocalPMem and Ver1 have no change ID. Source: the vSphere API's doc comments on VirtualDisk.
 const (
 	BackingFlatVer2    Backing = "FlatVer2"
 	BackingSparseVer2  Backing = "SparseVer2"
@@ -93,8 +88,7 @@ const (
 
 // Snapshot is one snapshot of a VM.
 type Snapshot struct {
-	// Moid is the managed object ID, "snapshot-7": what a removal goes by,
-	// since names are not unique.
+	// Moid is the managed object ID, such as "snapshot-7". Remove a snapshot by it: names are not unique.
 	Moid        string
 	Name        string
 	Description string
@@ -103,8 +97,7 @@ type Snapshot struct {
 	Depth int
 }
 
-// vmProperties are the properties that VM is made of, and no others. Flag and
-// devices must come in one request.
+// vmProperties are the properties that newVM needs. The CBT flag and the devices must come from one request.
 var vmProperties = []string{
 	"capability.bootOptionsSupported",
 	"capability.changeTrackingSupported",
@@ -126,7 +119,7 @@ var vmProperties = []string{
 	"snapshot",
 }
 
-// newVM reads all of a VM but its path.
+// newVM sets everything except Path.
 func newVM(from *mo.VirtualMachine) *VM {
 	vm := &VM{
 		Moid:                    from.Self.Value,
@@ -135,7 +128,7 @@ func newVM(from *mo.VirtualMachine) *VM {
 		FaultTolerant:           isFaultTolerant(from.Runtime.FaultToleranceState),
 		ChangeTrackingSupported: from.Capability.ChangeTrackingSupported,
 		SnapshotsUnsupported: !from.Capability.SnapshotOperationsSupported &&
-			from.Capability.BootOptionsSupported, // true on every host that filled the capabilities in
+			from.Capability.BootOptionsSupported, // true on every host that filled in the capabilities
 		ConsolidationNeeded: from.Runtime.ConsolidationNeeded,
 		DisabledMethods:     from.DisabledMethod,
 	}
@@ -159,7 +152,6 @@ func newVM(from *mo.VirtualMachine) *VM {
 	return vm
 }
 
-// hardwareVersion is the number in "vmx-07".
 func hardwareVersion(version string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(version, "vmx-"))
 	if err != nil {
@@ -187,7 +179,7 @@ func sharedBus(devices []types.BaseVirtualDevice) []string {
 	return labels
 }
 
-// currentDepth is how deep the snapshot is that the VM runs on, 0 without one.
+// currentDepth returns the depth of the VM's current snapshot, 0 without one.
 func currentDepth(info *types.VirtualMachineSnapshotInfo, snapshots []Snapshot) int {
 	if info == nil || info.CurrentSnapshot == nil {
 		return 0

@@ -13,30 +13,27 @@ import (
 )
 
 const (
-	// waitSeconds is how long vCenter may hold an answer while nothing changes:
-	// long enough to be no poll, short enough to notice a connection that died.
+	// waitSeconds is how long vCenter holds a response while nothing changes. It is short enough to notice a dead
+	// connection.
 	waitSeconds = 60
-	// tidyTimeout bounds a call that only tidies up.
+	// tidyTimeout limits a cleanup call.
 	tidyTimeout = 2 * time.Second
 )
 
-// watch calls seen with the object's properties as they are (those that are not
-// set may be missing), and again at each change, until seen returns true. It
-// survives the loss of the session and, for a while, of the connection: vCenter
-// may be restarted. Errors: ErrNotFound where the object is not there or
-// vanishes.
+// watch calls seen with the object's properties (unset ones may be missing), and again after each change, until seen
+// returns true. It survives a lost session and an outage of up to 15 minutes, such as a vCenter restart. Errors:
+// ErrNotFound if the object does not exist or is deleted.
 func (c *Client) watch(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
 	seen func([]types.PropertyChange) bool,
 ) error {
-	return persist(ctx, func(answered func()) error {
+	return retry(ctx, func(answered func()) error {
 		return c.watchSession(ctx, ref, properties, seen, answered)
 	})
 }
 
-// persist repeats what vCenter gave no answer to, until it is answered or has
-// not been for a while; what is to be asked again, at once for the first time.
-func persist(ctx context.Context, try func(answered func()) error) error {
+// retry retries while vCenter does not answer, for up to outage. The first retry after errRetry is immediate.
+func retry(ctx context.Context, try func(answered func()) error) error {
 	last, pause, again := time.Now(), firstPause, 0
 	for {
 		err := try(func() { last, pause, again = time.Now(), firstPause, 0 })
@@ -45,11 +42,11 @@ func persist(ctx context.Context, try func(answered func()) error) error {
 			return nil
 		case ctx.Err() != nil:
 			return withCause(ctx, err)
-		case errors.Is(err, errAskAgain) && again == 0:
+		case errors.Is(err, errRetry) && again == 0:
 			again++
 			continue
-		case errors.Is(err, errAskAgain) && time.Since(last) <= outage: // with a pause from now on
-		case !passing(err) || time.Since(last) > outage:
+		case errors.Is(err, errRetry) && time.Since(last) <= outage: // retry after a pause
+		case !isTransient(err) || time.Since(last) > outage:
 			return err
 		}
 		select {
@@ -61,16 +58,15 @@ func persist(ctx context.Context, try func(answered func()) error) error {
 	}
 }
 
-// How long is borne that vCenter does not answer, and what lies between two
-// tries.
+// outage is how long vCenter may not answer. The pause between retries doubles from firstPause to lastPause.
 const (
 	outage     = 15 * time.Minute
 	firstPause = 100 * time.Millisecond
 	lastPause  = 10 * time.Second
 )
 
-// passing says of an error that it may pass: vCenter gave no answer at all.
-func passing(err error) bool {
+// isTransient reports whether an error may be temporary: vCenter did not answer at all.
+func isTransient(err error) bool {
 	var (
 		refused     *InvalidLoginError
 		certificate *tls.CertificateVerificationError
@@ -82,9 +78,8 @@ func passing(err error) bool {
 		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 
-// errAskAgain says that what was to answer is gone, as a collector goes with its
-// session, and that another one is to be asked at once.
-var errAskAgain = errors.New("the property collector was lost")
+// errRetry requests an immediate retry, for example with a new collector after the session ended.
+var errRetry = errors.New("the property collector was lost")
 
 func (c *Client) watchSession(
 	ctx context.Context, ref types.ManagedObjectReference, properties []string,
@@ -138,11 +133,10 @@ func (c *Client) watchSession(
 	}
 }
 
-// lost tells the collector's own end (with the session it belonged to) from
-// that of the object that is watched.
+// lost distinguishes a collector that ended with its session (errRetry) from a deleted object.
 func lost(ctx context.Context, err error, collector types.ManagedObjectReference) error {
 	if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == collector {
-		return errAskAgain
+		return errRetry
 	}
 	return withCause(ctx, typed(err))
 }
@@ -150,6 +144,6 @@ func lost(ctx context.Context, err error, collector types.ManagedObjectReference
 func destroy(ctx context.Context, vim *vim25.Client, collector types.ManagedObjectReference) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
-	// What is not destroyed here ends with the session.
+	// On failure, the collector ends with the session.
 	_, _ = methods.DestroyPropertyCollector(ctx, vim, &types.DestroyPropertyCollector{This: collector})
 }

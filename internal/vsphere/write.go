@@ -15,8 +15,8 @@ func vmRef(moid string) types.ManagedObjectReference {
 	return types.ManagedObjectReference{Type: "VirtualMachine", Value: moid}
 }
 
-// SetChangeTracking writes config.changeTrackingEnabled and nothing else, and
-// waits for it. On a running VM it takes effect with the next stun.
+// SetChangeTracking writes only config.changeTrackingEnabled and waits for the task. On a running VM it takes effect
+// at the next stun.
 func (c *Client) SetChangeTracking(ctx context.Context, vm *VM, enabled bool) error {
 	_, err := c.run(ctx, vm, "set change tracking", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 		res, err := methods.ReconfigVM_Task(ctx, vim, &types.ReconfigVM_Task{
@@ -31,9 +31,8 @@ func (c *Client) SetChangeTracking(ctx context.Context, vm *VM, enabled bool) er
 	return err
 }
 
-// CreateSnapshot makes a snapshot without memory and without quiescing, and
-// gives its managed object ID. Where the wait for it fails, the error is a
-// PendingSnapshotError: the snapshot may still appear.
+// CreateSnapshot creates a snapshot without memory and without quiescing, and returns its managed object ID. On
+// failure it returns a PendingSnapshotError: the snapshot may still appear.
 func (c *Client) CreateSnapshot(ctx context.Context, vm *VM, name, description string) (string, error) {
 	var started string
 	result, err := c.run(ctx, vm, "create snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
@@ -56,10 +55,9 @@ func (c *Client) CreateSnapshot(ctx context.Context, vm *VM, name, description s
 	return ref.Value, nil
 }
 
-// PendingSnapshotError says that a snapshot was asked for and that it is not
-// known whether it was made.
+// PendingSnapshotError is returned when a snapshot was requested and may or may not exist.
 type PendingSnapshotError struct {
-	// Task is the task that makes it, "" where not even that is known.
+	// Task is the managed object ID of the task that creates it, "" if unknown.
 	Task string
 	Err  error
 }
@@ -67,12 +65,11 @@ type PendingSnapshotError struct {
 func (e *PendingSnapshotError) Error() string { return e.Err.Error() }
 func (e *PendingSnapshotError) Unwrap() error { return e.Err }
 
-// RemoveSnapshot removes one snapshot of a VM by its managed object ID, never its
-// children, and waits for it. One that is gone already is no error, so a request
-// that vCenter gave no answer to is made again.
+// RemoveSnapshot removes one snapshot by its managed object ID, never its children, and waits for the task. A deleted
+// snapshot is not an error, so it retries a request that vCenter did not answer.
 func (c *Client) RemoveSnapshot(ctx context.Context, vm *VM, snapshot string) error {
 	gone := false
-	err := persist(ctx, func(func()) error {
+	err := retry(ctx, func(func()) error {
 		_, err := c.run(ctx, vm, "remove snapshot", func(vim *vim25.Client) (types.ManagedObjectReference, error) {
 			res, err := methods.RemoveSnapshot_Task(ctx, vim, &types.RemoveSnapshot_Task{
 				This:           types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot},
@@ -93,8 +90,7 @@ func (c *Client) RemoveSnapshot(ctx context.Context, vm *VM, snapshot string) er
 	return err
 }
 
-// run starts a task on a VM, waits for its result and logs how it ended, with the
-// given fields.
+// run starts a task on a VM, waits for its result and logs the outcome with fields.
 func (c *Client) run(
 	ctx context.Context, vm *VM, what string, start func(*vim25.Client) (types.ManagedObjectReference, error), fields ...any,
 ) (types.AnyType, error) {

@@ -2,7 +2,7 @@ data "vma_cbt_status" "web" {
   vm_path = "/DC0/vm/prod/web01"
 }
 
-# What stands in the way of tracking, as a check that does not fail an apply.
+# Warn if something blocks CBT. A check does not fail an apply.
 check "can_be_tracked" {
   assert {
     condition     = length(data.vma_cbt_status.web.blockers) == 0

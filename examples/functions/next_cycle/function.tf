@@ -3,12 +3,12 @@ data "vma_cbt_status" "web" {
 }
 
 variable "copied" {
-  description = "Change IDs that were copied last, by device key."
+  description = "Change IDs of the last copy, by device key."
   type        = map(string)
   default     = {}
 }
 
-# Which disks the next cycle copies whole.
+# The disks that need a full copy in the next cycle.
 output "full" {
   value = [
     for disk in data.vma_cbt_status.web.disks : disk.label

@@ -2,7 +2,7 @@ data "vma_cbt_status" "web" {
   vm_path = "/DC0/vm/prod/web01"
 }
 
-# The epoch of each disk: it changes only where tracking started anew.
+# The epoch of each disk. It changes only when CBT starts anew.
 output "epochs" {
   value = {
     for disk in data.vma_cbt_status.web.disks :

@@ -5,12 +5,12 @@ terraform {
   }
 }
 
-# Both take VSPHERE_SERVER, VSPHERE_USER and VSPHERE_PASSWORD from the
+# Both providers read VSPHERE_SERVER, VSPHERE_USER and VSPHERE_PASSWORD from the
 # environment.
 provider "vsphere" {}
 provider "vma" {}
 
-# A virtual machine that Terraform made, with the vSphere provider.
+# A VM that the vSphere provider creates.
 variable "resource_pool_id" {
   type    = string
   default = "resgroup-8"
@@ -28,7 +28,7 @@ resource "vma_cbt" "web" {
   vm_moid = vsphere_virtual_machine.web.moid
 }
 
-# One that it did not make, found by the vSphere provider.
+# An existing VM that the vSphere provider finds.
 data "vsphere_virtual_machine" "db" {
   name = "db01"
 }
@@ -37,7 +37,7 @@ resource "vma_cbt" "db" {
   vm_moid = data.vsphere_virtual_machine.db.moid
 }
 
-# Its disks, by the device keys that nbd.exports of vma_replication wants.
+# Its disks by device key. Use these keys in nbd.exports of vma_replication.
 data "vma_cbt_status" "db" {
   vm_moid = vma_cbt.db.vm_moid
 }

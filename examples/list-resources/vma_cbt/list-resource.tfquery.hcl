@@ -1,4 +1,4 @@
-# terraform query -generate-config-out=prod.tf
+# Run: terraform query -generate-config-out=prod.tf
 list "vma_cbt" "prod" {
   provider = vma
   limit    = 1000

@@ -1,4 +1,4 @@
-# Change tracking on every virtual machine that is to be moved.
+# Enable CBT on every VM that you want to move.
 resource "vma_cbt" "to_move" {
   for_each = toset(["web01", "web02", "db01"])
 
@@ -6,8 +6,8 @@ resource "vma_cbt" "to_move" {
   on_destroy = "restore"
 }
 
-# A virtual machine that another configuration manages, by its managed object
-# ID, and a way to reset tracking: change the value.
+# A VM that another configuration manages, named by its managed object ID. To
+# reset CBT, change the value in reset_triggers.
 resource "vma_cbt" "legacy" {
   vm_moid = "vm-1042"
 

@@ -7,7 +7,7 @@ variable "cycle" {
   default     = "first"
 }
 
-# Two disks to NBD exports on this machine.
+# Copy two disks to NBD exports on this machine.
 resource "vma_replication" "web" {
   vm_path = vma_cbt.web.vm_path
 
@@ -22,8 +22,8 @@ resource "vma_replication" "web" {
   on_tracking_reset = "fail"
 }
 
-# To OpenStack; with cutover = true the source is shut down and the new server
-# is booted.
+# Copy to OpenStack. With cutover = true, the apply also shuts the source down and
+# boots the new server.
 resource "vma_replication" "db" {
   vm_path = "/DC0/vm/prod/db01"
 

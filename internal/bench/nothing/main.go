@@ -1,5 +1,4 @@
-// Command nothing is a provider that does nothing, as plainly as the framework
-// allows: what no provider can be faster than. It is measured by the benchmark.
+// Command nothing is a provider that does nothing. No provider can be faster; the benchmark compares with it.
 package main
 
 import (
@@ -71,8 +70,7 @@ func (thing) Update(ctx context.Context, req resource.UpdateRequest, resp *resou
 
 func (thing) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
 
-// tracked has the attributes of vma_cbt, and does nothing either: what the
-// framework and Terraform need for a resource of that size.
+// tracked does nothing with the attributes of vma_cbt. It measures the cost of a resource of that size.
 type tracked struct{ thing }
 
 func (tracked) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
@@ -90,12 +88,12 @@ func (tracked) Create(ctx context.Context, req resource.CreateRequest, resp *res
 	}
 	disk, ok := resp.State.Schema.GetAttributes()["disks"].GetType().(types.ListType)
 	if !ok {
-		resp.Diagnostics.AddError("No Disks", "vma_cbt has no list of disks any more: mend the benchmark.")
+		resp.Diagnostics.AddError("No Disks", "vma_cbt no longer has a list of disks. Update the benchmark.")
 		return
 	}
 	object, ok := disk.ElemType.(types.ObjectType)
 	if !ok {
-		resp.Diagnostics.AddError("No Disks", "The disks of vma_cbt are no objects any more: mend the benchmark.")
+		resp.Diagnostics.AddError("No Disks", "The disks of vma_cbt are no longer objects. Update the benchmark.")
 		return
 	}
 	values := map[string]attr.Value{}

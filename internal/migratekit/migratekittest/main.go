@@ -1,12 +1,10 @@
-// Package migratekittest is a stand-in for the two migratekits. A test binary,
-// or the demo, runs Main under another name; it then behaves as those programs
-// do: it logs in to vCenter with the flags that it got, refuses a VM without
-// change tracking, makes and removes the snapshot "migratekit", decides between
-// a full and an incremental copy by the epoch, asks and fills the change-ID
-// store, logs the same lines, obeys signals and exits with 0 or 1.
+// Package migratekittest is a stand-in for the two migratekits. A test binary or the demo runs Main under
+// another name. It behaves as those programs do: it logs in to vCenter with its flags, refuses a VM without
+// CBT, creates and removes the snapshot "migratekit", chooses a full or an incremental copy by the epoch,
+// reads and writes the change-ID store, logs the same lines, obeys signals and exits with 0 or 1. It copies no
+// data.
 //
-// It copies no data. What it must do otherwise is said in its environment, see
-// the constants.
+// Environment variables change its behaviour, see the constants.
 package migratekittest
 
 import (
@@ -21,40 +19,35 @@ import (
 	"syscall"
 )
 
-// The environment that steers the stand-in.
+// Environment variables that control the stand-in.
 const (
-	// Record is a file to which each run appends one line of JSON: what it was
-	// called with.
+	// Record is a file to which each run appends its Invocation as a line of JSON.
 	Record = "MIGRATEKITTEST_RECORD"
-	// Volumes is a directory that stands for Cinder: one file a disk, which
-	// holds the change ID of the last copy.
+	// Volumes is a directory that replaces Cinder: one file per disk, with the change ID of the last copy.
 	Volumes = "MIGRATEKITTEST_VOLUMES"
-	// Pause is a file: while it exists a copy does not end. The stand-in makes
-	// <file>.waiting when it gets there.
+	// Pause is a file: copies do not end while it exists. The stand-in creates <file>.waiting when it waits.
 	Pause = "MIGRATEKITTEST_PAUSE"
 	// Fail is the key of a disk whose copy fails.
 	Fail = "MIGRATEKITTEST_FAIL"
-	// KeepSnapshot leaves the snapshot when the run fails, as the real one may.
+	// KeepSnapshot leaves the snapshot when the run fails, as the real program may.
 	KeepSnapshot = "MIGRATEKITTEST_KEEP_SNAPSHOT"
-	// Deaf makes it ignore an interrupt.
+	// Deaf makes it ignore SIGINT and SIGTERM.
 	Deaf = "MIGRATEKITTEST_DEAF"
 )
 
-// Name is the program's name: a binary that is called so runs Main.
+// Name is the program's name: a binary started under it runs Main.
 const Name = "migratekit"
 
-// nbdkit is the program that migratekit reads disks through; the stand-in is
-// also one, with the plugin vddk.
+// nbdkit is the program that migratekit reads disks through. The stand-in replaces it and its vddk plugin.
 const nbdkit = "nbdkit"
 
-// Called says whether this process was started as the stand-in.
+// Called reports whether this process was started as the stand-in.
 func Called() bool {
 	name := filepath.Base(os.Args[0])
 	return name == Name || name == nbdkit
 }
 
-// Install makes the running executable available as migratekit, and as nbdkit,
-// in a directory, and gives the path of migratekit.
+// Install links the running executable into dir as migratekit and nbdkit, and returns the path of migratekit.
 func Install(dir string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -68,12 +61,12 @@ func Install(dir string) (string, error) {
 	return filepath.Join(dir, Name), nil
 }
 
-// Main runs the stand-in and gives its exit status.
+// Main runs the stand-in and returns its exit status.
 func Main() int {
 	if filepath.Base(os.Args[0]) == nbdkit {
-		return 0 // it has whatever it is asked for
+		return 0 // it has every plugin
 	}
-	// Its own signals: SIGINT and SIGTERM end it, with its snapshot removed.
+	// SIGINT and SIGTERM end the run, which removes its snapshot.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	if os.Getenv(Deaf) != "" {
 		stop()
@@ -125,12 +118,12 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	}
 	logger := &logger{to: log, vm: source.name}
 	if leftover := source.snapshots(Name); len(leftover) > 0 {
-		if options.nbd() { // that program does not ask
+		if options.nbd() { // the NBD program does not prompt
 			if err := source.remove(ctx, leftover...); err != nil {
 				return err
 			}
 		} else {
-			return errors.New("running prompt: EOF") // there is nobody to ask
+			return errors.New("running prompt: EOF") // nobody answers the prompt
 		}
 	}
 	if err := cycle(ctx, options, source, logger); err != nil {
@@ -209,7 +202,7 @@ func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) erro
 		return fmt.Errorf("failed to run nbdcopy: exit status 1, nbdkit was: %s", strings.Join(os.Args, " "))
 	}
 	fmt.Printf("\r\x1b[Kcopying 100%% [=====================]\n")
-	log.error("Error reading progress: read |0: file already closed", disk.file) // in a run that succeeds
+	log.error("Error reading progress: read |0: file already closed", disk.file) // the real program logs this in a successful run
 	if previous == "" || epoch(previous) != epoch(disk.changeID) {
 		log.info("Full copy completed", disk.file)
 	}

@@ -11,7 +11,6 @@ import (
 	"strings"
 )
 
-// options is the command line.
 type options struct {
 	command                            string
 	endpoint, username, password, path string
@@ -19,7 +18,7 @@ type options struct {
 	keys                               map[int32]bool // of --nbd-targets
 }
 
-// valued and switches are the flags that the two programs have besides.
+// valued and switches are the other flags of the two programs.
 var (
 	valued = []string{
 		"compression-method", "availability-zone", "volume-type", "disk-bus-type", "os-type", "flavor",
@@ -93,13 +92,13 @@ func (o *options) nbd() bool { return o.exportName != "" || o.targets != "" }
 
 func (o *options) wants(key int32) bool { return o.exportName != "" || o.keys[key] }
 
-// Invocation is what a run was called with.
+// Invocation is one recorded run.
 type Invocation struct {
 	Args []string          `json:"args"`
 	Env  map[string]string `json:"env"`
 	// Directory is the working directory.
 	Directory string `json:"directory"`
-	// Input says whether standard input was /dev/null.
+	// NoInput reports whether standard input was /dev/null.
 	NoInput bool `json:"no_input"`
 }
 
@@ -130,7 +129,7 @@ func record(args []string) error {
 	return err
 }
 
-// Invocations reads what was recorded; no file means no run.
+// Invocations returns the recorded runs, none if the file does not exist.
 func Invocations(path string) ([]Invocation, error) {
 	content, err := os.ReadFile(path)
 	if os.IsNotExist(err) {

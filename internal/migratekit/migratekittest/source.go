@@ -14,7 +14,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// source is the VM that is copied, seen through a session of its own.
+// source is the VM to copy, with a vCenter session of its own.
 type source struct {
 	client   *govmomi.Client
 	vm       *object.VirtualMachine
@@ -36,7 +36,7 @@ type disk struct {
 
 func connect(ctx context.Context, o options) (*source, error) {
 	u := &url.URL{Scheme: "https", Host: o.endpoint, Path: "/sdk", User: url.UserPassword(o.username, o.password)}
-	client, err := govmomi.NewClient(ctx, u, true) // it verifies no certificate either
+	client, err := govmomi.NewClient(ctx, u, true) // migratekit does not verify certificates either
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +122,11 @@ func newDisk(d *types.VirtualDisk) disk {
 		result.changeID = b.ChangeId
 	case *types.VirtualDiskRawDiskMappingVer1BackingInfo:
 		result.changeID = b.ChangeId
-	} // SeSparse is forgotten, as it is there
+	} // no SeSparse, as in migratekit
 	return result
 }
 
-// shutDown ends the source; a guest that is asked politely would take its time.
+// shutDown powers the VM off. A guest shutdown would take longer.
 func (s *source) shutDown(ctx context.Context) error {
 	task, err := s.vm.PowerOff(ctx)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// targets keep the change ID of each disk's last copy.
+// targets store the change ID of each disk's last copy.
 type targets interface {
 	get(key int32) (string, error)
 	put(key int32, changeID string) error
@@ -37,7 +37,7 @@ func newTargets(ctx context.Context, o options, s *source) (targets, error) {
 	return &volumes{dir: os.Getenv(Volumes), vm: s.vm.Reference().Value}, nil
 }
 
-// volumes stand for the metadata of Cinder's volumes.
+// volumes replace the metadata of Cinder volumes.
 type volumes struct{ dir, vm string }
 
 func (v *volumes) file(key int32) string {
@@ -56,7 +56,7 @@ func (v *volumes) put(key int32, changeID string) error {
 	return os.WriteFile(v.file(key), []byte(changeID), 0o600)
 }
 
-// store is the HTTP service of the program for NBD targets.
+// store is a client of the change-ID store that the program for NBD targets uses.
 type store struct {
 	ctx         context.Context //nolint:containedctx // the life of one run
 	vmPath, job string
@@ -80,7 +80,7 @@ func (s *store) get(key int32) (string, error) {
 
 func (s *store) put(key int32, changeID string) error {
 	if s.job == "" {
-		return nil // none is filed without a job
+		return nil // without a job nothing is stored
 	}
 	body, err := json.Marshal(map[string]string{"change_id": changeID, "disk_id": fmt.Sprintf("disk-%d", key)})
 	if err != nil {
@@ -89,8 +89,7 @@ func (s *store) put(key int32, changeID string) error {
 	return s.call(http.MethodPost, "/api/v1/replications/"+url.PathEscape(s.job)+"/changeid", body, nil)
 }
 
-// report posts progress to where the program that it stands for always posts
-// it, and goes on where nobody listens.
+// report posts progress to the fixed address that the real program uses, and ignores errors.
 func (s *store) report(key int32, percent float64) {
 	if s.job == "" {
 		return
@@ -134,7 +133,7 @@ func (s *store) call(method, path string, body []byte, answer any) error {
 	return json.Unmarshal(content, answer)
 }
 
-// logger writes as logrus does, with its keys in an order of its own.
+// logger writes the format of logrus, with the keys in another order.
 type logger struct {
 	to io.Writer
 	vm string
@@ -151,7 +150,7 @@ func (l *logger) line(level, msg, disk string) {
 	_, _ = fmt.Fprintf(l.to, "time=%q level=%s msg=%q%s vm=%s\n", time.Now().UTC().Format(time.RFC3339), level, msg, disk, l.vm)
 }
 
-// pause waits while the file that a test made exists, as a copy takes its time.
+// pause waits while the file named by Pause exists.
 func pause(ctx context.Context) error {
 	file := os.Getenv(Pause)
 	if file == "" {

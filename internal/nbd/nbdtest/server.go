@@ -1,5 +1,4 @@
-// Package nbdtest is an NBD server in the process: it negotiates about exports
-// that it does not store, for tests and the demo.
+// Package nbdtest is an in-process NBD server for tests and the demo. It negotiates exports but stores no data.
 package nbdtest
 
 import (
@@ -22,28 +21,27 @@ import (
 // Manner is how a server behaves.
 type Manner int
 
-// The manners: a good server, one that knows NBD_OPT_EXPORT_NAME only, and
-// those that a client must survive.
+// WithoutInfo supports only NBD_OPT_EXPORT_NAME. A client must survive OldStyle, Silent and Nonsense.
 const (
 	Newstyle Manner = iota
 	WithoutInfo
 	OldStyle
 	Silent
 	Nonsense
-	// WantsTLS refuses everything outside TLS, OffersTLS does not.
+	// WantsTLS refuses all other options outside TLS, OffersTLS does not.
 	WantsTLS
 	OffersTLS
-	// WantsBlockSize tells of an export only whoever asks for its block size, as
-	// qemu-nbd does where that is more than one byte.
+	// WantsBlockSize describes an export only to clients that ask for its block size, as qemu-nbd does if that is
+	// more than one byte.
 	WantsBlockSize
 )
 
-// Export is one export.
+// Export describes one export.
 type Export struct {
 	// Size is in bytes.
 	Size     uint64
 	ReadOnly bool
-	// After makes it come up after that many questions.
+	// After is how many requests find no export before it comes up.
 	After int
 }
 
@@ -75,12 +73,12 @@ func Start(manner Manner, exports map[string]Export) (*Server, error) {
 	return s, nil
 }
 
-// URI is the address of an export.
+// URI returns the address of an export.
 func (s *Server) URI(export string) string {
 	return fmt.Sprintf("nbd://%s/%s", s.listener.Addr(), export)
 }
 
-// identity is a certificate for 127.0.0.1 that signs itself.
+// identity returns a self-signed certificate for 127.0.0.1.
 func identity() tls.Certificate {
 	server := httptest.NewUnstartedServer(nil)
 	server.StartTLS()
@@ -88,8 +86,7 @@ func identity() tls.Certificate {
 	return server.TLS.Certificates[0]
 }
 
-// Certificates writes the server's certificate and its key into a directory as
-// NBD URIs and servers want them.
+// Certificates writes the server's certificate and key to a directory, under the names that NBD URIs and servers use.
 func (s *Server) Certificates(directory string) error {
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.identity.Certificate[0]})
 	der, err := x509.MarshalPKCS8PrivateKey(s.identity.PrivateKey)
@@ -107,7 +104,7 @@ func (s *Server) Certificates(directory string) error {
 	return nil
 }
 
-// Asked is how often an export was asked for.
+// Asked returns how often clients requested an export.
 func (s *Server) Asked(export string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +134,7 @@ func (s *Server) accept() {
 		s.conns[conn] = true
 		s.mu.Unlock()
 		s.running.Go(func() {
-			_ = s.serve(conn) // a client that leaves is no error
+			_ = s.serve(conn) // a client that disconnects is not an error
 			s.mu.Lock()
 			delete(s.conns, conn)
 			s.mu.Unlock()
@@ -204,7 +201,7 @@ func (s *Server) serve(conn net.Conn) error {
 	}
 }
 
-// answer answers one option; more is false where negotiation is over.
+// answer handles one option; more is false when the negotiation is over.
 func (s *Server) answer(conn net.Conn, option uint32, data []byte, noZeroes, secure bool) (more bool, err error) {
 	const (
 		exportName, abort, info      = 1, 2, 6

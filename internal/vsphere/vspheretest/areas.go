@@ -11,8 +11,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// QueryChangedDiskAreas is facts 10 to 13: one page of the disk at a time, a
-// page without changes included, and a fault for what a host cannot answer.
+// QueryChangedDiskAreas implements facts 10 to 13: pages, also empty ones, and the faults.
 func (m *trackedVM) QueryChangedDiskAreas(ctx *simulator.Context, req *types.QueryChangedDiskAreas) soap.HasFault {
 	info, fault := m.changedAreas(ctx, req)
 	if fault != nil {
@@ -86,7 +85,7 @@ func (m *trackedVM) page(req *types.QueryChangedDiskAreas, disk *types.VirtualDi
 	return info, nil
 }
 
-// merge joins areas that overlap or touch: a tracking file is a bitmap.
+// merge joins areas that overlap or touch, as the bitmap of a real tracking file does.
 func merge(areas []types.DiskChangeExtent) []types.DiskChangeExtent {
 	slices.SortFunc(areas, func(a, b types.DiskChangeExtent) int { return int(a.Start - b.Start) })
 	var merged []types.DiskChangeExtent

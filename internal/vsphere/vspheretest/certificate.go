@@ -16,13 +16,11 @@ import (
 	"time"
 )
 
-// certificate is the vCenter's own: self-signed, for loopback names only.
+// certificate is self-signed, for loopback names only.
 type certificate struct {
-	tls tls.Certificate
-	// PEM is what a client trusts through ca_file.
-	PEM []byte
-	// Thumbprint is the SHA-256 fingerprint, upper-case hex pairs with colons.
-	Thumbprint string
+	tls        tls.Certificate
+	PEM        []byte // for ca_file
+	Thumbprint string // SHA-256, upper-case hex pairs with colons
 }
 
 func newCertificate() (*certificate, error) {

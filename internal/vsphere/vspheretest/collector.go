@@ -15,13 +15,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// collectors makes property collectors of ours.
 type collectors struct {
 	*simulator.PropertyCollector
 	vcenter *VCenter
 }
 
-// CreatePropertyCollector puts a collector of ours into the session.
 func (c *collectors) CreatePropertyCollector(ctx *simulator.Context, _ *types.CreatePropertyCollector) soap.HasFault {
 	made := &collector{vcenter: c.vcenter, changed: make(chan struct{}, 1), cancelled: make(chan struct{})}
 	made.Self.Type = c.Self.Type
@@ -30,11 +28,9 @@ func (c *collectors) CreatePropertyCollector(ctx *simulator.Context, _ *types.Cr
 	}}
 }
 
-// collector waits for updates as a real vCenter does: it compares what its
-// filters show with what it reported last. The simulator's own adds up events,
-// and locks up where the view that a filter starts from changes meanwhile. A
-// version that is not the last one given out is refused, and so is whoever
-// waits when the session ends.
+// collector waits for updates as a real vCenter does: it compares the properties with those it reported last. The
+// simulator's own collector accumulates events and deadlocks if the view of a filter changes during a wait. A wait
+// fails if its version is not the latest, or when the session ends.
 type collector struct {
 	simulator.PropertyCollector
 	vcenter   *VCenter
@@ -43,21 +39,19 @@ type collector struct {
 	once      sync.Once
 
 	filtersMu sync.Mutex
-	filters   []types.ManagedObjectReference // those that were destroyed among them
+	filters   []types.ManagedObjectReference // destroyed ones included
 
-	mu       sync.Mutex // held for a whole wait: there is one at a time
+	mu       sync.Mutex // held during a wait: only one runs at a time
 	version  int
 	reported map[types.ManagedObjectReference]objects // by filter
 }
 
-// objects are what a filter showed: a fingerprint of each property.
+// objects are fingerprints of the properties that a filter returned last.
 type objects map[types.ManagedObjectReference]map[string]string
 
 const (
-	// accumulate is how long vCenter lets changes add up before it answers.
-	accumulate = 20 * time.Millisecond
-	// maxObjectUpdates is how many objects vCenter answers with at a time.
-	maxObjectUpdates = 100
+	accumulate       = 20 * time.Millisecond // how long vCenter collects changes before it answers
+	maxObjectUpdates = 100                   // objects in one answer
 )
 
 func (c *collector) notice() {
@@ -67,19 +61,16 @@ func (c *collector) notice() {
 	}
 }
 
-// PutObject implements simulator.RegisterObject.
+// PutObject, UpdateObject and RemoveObject implement simulator.RegisterObject.
 func (c *collector) PutObject(*simulator.Context, mo.Reference) { c.notice() }
 
-// UpdateObject implements simulator.RegisterObject.
 func (c *collector) UpdateObject(*simulator.Context, mo.Reference, []types.PropertyChange) {
 	c.notice()
 }
 
-// RemoveObject implements simulator.RegisterObject.
 func (c *collector) RemoveObject(*simulator.Context, types.ManagedObjectReference) { c.notice() }
 
-// CreateFilter notes the filter. The simulator's own list changes under the eyes
-// of whoever waits.
+// CreateFilter keeps its own list of filters: the simulator's list changes during a wait.
 func (c *collector) CreateFilter(ctx *simulator.Context, req *types.CreateFilter) soap.HasFault {
 	res := c.PropertyCollector.CreateFilter(ctx, req)
 	if body, ok := res.(*methods.CreateFilterBody); ok && body.Res != nil {
@@ -91,19 +82,16 @@ func (c *collector) CreateFilter(ctx *simulator.Context, req *types.CreateFilter
 	return res
 }
 
-// CancelWaitForUpdates ends a wait with RequestCanceled.
 func (c *collector) CancelWaitForUpdates(*types.CancelWaitForUpdates) soap.HasFault {
 	c.once.Do(func() { close(c.cancelled) })
 	return &methods.CancelWaitForUpdatesBody{Res: &types.CancelWaitForUpdatesResponse{}}
 }
 
-// DestroyPropertyCollector ends a wait too.
 func (c *collector) DestroyPropertyCollector(ctx *simulator.Context, req *types.DestroyPropertyCollector) soap.HasFault {
 	c.CancelWaitForUpdates(nil)
 	return c.PropertyCollector.DestroyPropertyCollector(ctx, req)
 }
 
-// WaitForUpdatesEx answers once something differs from what was reported.
 func (c *collector) WaitForUpdatesEx(ctx *simulator.Context, req *types.WaitForUpdatesEx) soap.HasFault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -149,7 +137,7 @@ func refuseWait(fault types.BaseMethodFault) soap.HasFault {
 	return &methods.WaitForUpdatesExBody{Fault_: simulator.Fault("", fault)}
 }
 
-// compare adds what changed, for as many objects as one answer holds.
+// compare adds the changes to set, up to maxObjectUpdates objects.
 func (c *collector) compare(ctx *simulator.Context, set *types.UpdateSet) types.BaseMethodFault {
 	c.filtersMu.Lock()
 	filters := slices.Clone(c.filters)
@@ -180,7 +168,7 @@ func (c *collector) compare(ctx *simulator.Context, set *types.UpdateSet) types.
 	return nil
 }
 
-// show is what a filter selects now.
+// show returns what a filter selects now.
 func (c *collector) show(ctx *simulator.Context, spec types.PropertyFilterSpec) ([]types.ObjectContent, types.BaseMethodFault) {
 	body, ok := c.RetrievePropertiesEx(ctx, &types.RetrievePropertiesEx{SpecSet: []types.PropertyFilterSpec{spec}}).(*methods.RetrievePropertiesExBody)
 	switch {
@@ -195,7 +183,7 @@ func (c *collector) show(ctx *simulator.Context, spec types.PropertyFilterSpec) 
 	return body.Res.Returnval.Objects, nil
 }
 
-// become makes the objects what is shown now, and gives what that changed.
+// become updates o to the current objects and returns the changes, at most room of them.
 func (o objects) become(now []types.ObjectContent, room int) []types.ObjectUpdate {
 	var updates []types.ObjectUpdate
 	shown := map[types.ManagedObjectReference]bool{}

@@ -10,8 +10,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// waiting is a collector with a filter on a list view, as the API's text
-// describes them.
+// waiting is a property collector with a filter on a list view.
 type waiting struct {
 	*fixture
 	collector, list types.ManagedObjectReference
@@ -51,8 +50,7 @@ func (w *waiting) modify(t *testing.T, add, remove []types.ManagedObjectReferenc
 	}
 }
 
-// updates gives what changed since a version, nothing where that is nothing
-// for a second.
+// updates returns the changes since a version, nil if there are none within a second.
 func (w *waiting) updates(t *testing.T, version string) (*types.UpdateSet, error) {
 	t.Helper()
 	res, err := methods.WaitForUpdatesEx(t.Context(), w.client.Client, &types.WaitForUpdatesEx{
@@ -80,19 +78,18 @@ func (w *waiting) objects(t *testing.T, version string) ([]types.ObjectUpdate, s
 	return objects, set.Version
 }
 
-// What enters, changes and leaves is told once, with what changed of it alone.
 func TestUpdatesOfAView(t *testing.T) {
 	t.Parallel()
 	w := setUpWaiting(t)
 	vm := w.vm.Reference()
 	got, version := w.objects(t, "")
 	if len(got) != 0 || version == "" {
-		t.Errorf("an empty view: %v, version %q", got, version)
+		t.Errorf("empty view: %v, version %q", got, version)
 	}
 	w.modify(t, []types.ManagedObjectReference{vm}, nil)
 	got, version = w.objects(t, version)
 	if len(got) != 1 || got[0].Kind != types.ObjectUpdateKindEnter || len(got[0].ChangeSet) != 2 {
-		t.Errorf("one that was added: %v", got)
+		t.Errorf("after adding the VM: %v", got)
 	}
 	if err := w.enable(t, true); err != nil {
 		t.Fatal(err)
@@ -100,18 +97,18 @@ func TestUpdatesOfAView(t *testing.T) {
 	w.Stun()
 	got, version = w.objects(t, version)
 	if len(got) != 1 || got[0].Kind != types.ObjectUpdateKindModify || len(got[0].ChangeSet) != 1 || got[0].ChangeSet[0].Val != true {
-		t.Errorf("one that changed: %v", got)
+		t.Errorf("after changing the VM: %v", got)
 	}
 	if got, same := w.objects(t, version); len(got) != 0 || same != version {
-		t.Errorf("where nothing changed: %v", got)
+		t.Errorf("updates without a change: %v", got)
 	}
 	w.modify(t, nil, []types.ManagedObjectReference{vm})
 	if got, _ = w.objects(t, version); len(got) != 1 || got[0].Kind != types.ObjectUpdateKindLeave {
-		t.Errorf("one that was taken out: %v", got)
+		t.Errorf("after removing the VM: %v", got)
 	}
 }
 
-// A version is good once, and a hundred objects are as many as one answer has.
+// A version can be used once, and an answer has at most 100 objects.
 func TestVersionsAndPagesOfUpdates(t *testing.T) {
 	t.Parallel()
 	w := setUpWaiting(t)
@@ -126,17 +123,16 @@ func TestVersionsAndPagesOfUpdates(t *testing.T) {
 	w.modify(t, all, nil)
 	first, err := w.updates(t, "")
 	if err != nil || len(first.FilterSet[0].ObjectSet) != 100 || first.Truncated == nil || !*first.Truncated {
-		t.Fatalf("the first hundred: %v", err)
+		t.Fatalf("first 100 objects: %v", err)
 	}
 	rest, _ := w.objects(t, first.Version)
 	if len(rest) != 50 {
-		t.Errorf("%d more", len(rest))
+		t.Errorf("%d objects in the second answer, want 50", len(rest))
 	}
 	_, err = w.updates(t, first.Version)
 	wantFault[*types.InvalidCollectorVersion](t, err)
 }
 
-// With its session ends a wait.
 func TestWaitEndsWithItsSession(t *testing.T) {
 	t.Parallel()
 	w := setUpWaiting(t)
@@ -146,7 +142,7 @@ func TestWaitEndsWithItsSession(t *testing.T) {
 	wantFault[*types.NotAuthenticated](t, err)
 }
 
-// A view that changes while somebody waits locks nothing up.
+// A view that changes during a wait must not cause a deadlock.
 func TestViewChangesDuringAWait(t *testing.T) {
 	t.Parallel()
 	w := setUpWaiting(t)

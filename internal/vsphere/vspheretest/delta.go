@@ -9,9 +9,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// addDeltas puts a new file on top of each disk that takes part in a snapshot,
-// as a host does: from now on the device names that file, and the one before
-// as its parent. The VM's lock must be held.
+// addDeltas puts a delta file on each disk that a snapshot includes, with the previous file as its parent. The VM's
+// lock must be held.
 func addDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, number int32) {
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		flat, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
@@ -27,8 +26,7 @@ func addDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, number int3
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
 }
 
-// dropDeltas merges one file of each chain, or all of them. The VM's lock must
-// be held.
+// dropDeltas merges one delta of each disk, or all. The VM's lock must be held.
 func dropDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, all bool) {
 	for _, disk := range disksOf(vm.Config.Hardware.Device) {
 		flat, ok := disk.Backing.(*types.VirtualDiskFlatVer2BackingInfo)
@@ -45,8 +43,7 @@ func dropDeltas(ctx *simulator.Context, vm *simulator.VirtualMachine, all bool) 
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
 }
 
-// base is the file below all deltas; a linked clone's has another VM's for a
-// parent.
+// base returns the file below all deltas. In a linked clone that file has a parent too: another VM's file.
 func base(flat *types.VirtualDiskFlatVer2BackingInfo) *types.VirtualDiskFlatVer2BackingInfo {
 	for isDelta(flat) {
 		flat = flat.Parent

@@ -22,8 +22,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// Each test says which fact of change tracking it guards. The client is plain
-// govmomi, so that nothing of this project judges itself.
+// The tests name the CBT facts that they guard. They use plain govmomi, not this project's client.
 
 const gib = 1 << 30
 
@@ -87,7 +86,6 @@ func (f *fixture) snapshot(t *testing.T, name string) (types.ManagedObjectRefere
 	return ref, nil
 }
 
-// keptIDs are the change IDs that a snapshot keeps.
 func (f *fixture) keptIDs(t *testing.T, ref types.ManagedObjectReference) map[int32]string {
 	t.Helper()
 	var snapshot mo.VirtualMachineSnapshot
@@ -116,8 +114,7 @@ func wantFault[T types.BaseMethodFault](t *testing.T, err error) T {
 	return want
 }
 
-// Facts 1, 3 and 4: on a running VM the flag waits for a stun, and no disk has
-// a change ID before it.
+// Facts 1, 3 and 4: on a running VM the flag and the change IDs wait for a stun.
 func TestRunningVMWaitsForAStun(t *testing.T) {
 	t.Parallel()
 	for _, atOnce := range []bool{false, true} {
@@ -139,7 +136,7 @@ func TestRunningVMWaitsForAStun(t *testing.T) {
 	}
 }
 
-// Fact 3: a VM that is off needs no stun.
+// Fact 3.
 func TestPoweredOffVMIsTrackedAtOnce(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Off: true})
@@ -151,7 +148,7 @@ func TestPoweredOffVMIsTrackedAtOnce(t *testing.T) {
 	}
 }
 
-// Fact 3: power on, snapshot create and snapshot removal are stuns.
+// Fact 3: power on, snapshot creation and snapshot removal are stuns.
 func TestStuns(t *testing.T) {
 	t.Parallel()
 	t.Run("power on", func(t *testing.T) {
@@ -183,7 +180,7 @@ func TestStuns(t *testing.T) {
 	})
 }
 
-// Fact 2: hardware before version 7, and a host that does not support it.
+// Fact 2: virtual hardware before version 7, and a host without CBT support.
 func TestUnsupportedHardware(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -197,8 +194,7 @@ func TestUnsupportedHardware(t *testing.T) {
 	wantFault[*types.InvalidVmConfig](t, f.enable(t, false))
 }
 
-// Facts 7 and 9: each disk has an epoch of its own, the sequence grows with
-// each snapshot, and a snapshot keeps the IDs of its moment.
+// Facts 7 and 9: each disk has its own epoch, the sequence grows with each snapshot, and a snapshot keeps its IDs.
 func TestSequenceGrowsAndSnapshotsKeepTheirIDs(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{}, {}}})
@@ -215,13 +211,13 @@ func TestSequenceGrowsAndSnapshotsKeepTheirIDs(t *testing.T) {
 	_, now := f.Tracking()
 	for key := range first {
 		if epoch(first[key]) != epoch(kept[key]) || epoch(kept[key]) != epoch(now[key]) {
-			t.Errorf("disk %d: the epoch moved: %s, %s, %s", key, first[key], kept[key], now[key])
+			t.Errorf("disk %d: the epoch changed: %s, %s, %s", key, first[key], kept[key], now[key])
 		}
 		if first[key] == kept[key] || kept[key] == now[key] {
 			t.Errorf("disk %d: the sequence did not grow: %s, %s, %s", key, first[key], kept[key], now[key])
 		}
 		if again := f.keptIDs(t, ref); again[key] != kept[key] {
-			t.Errorf("disk %d: the snapshot's ID moved from %s to %s", key, kept[key], again[key])
+			t.Errorf("disk %d: the snapshot's ID changed from %s to %s", key, kept[key], again[key])
 		}
 	}
 	if epoch(now[2000]) == epoch(now[2001]) {
@@ -263,7 +259,7 @@ func (f *fixture) query(t *testing.T, snapshot *types.ManagedObjectReference, ke
 	return &res.Returnval, nil
 }
 
-// Fact 11: pages, one of them empty, and nothing behind the end.
+// Fact 11: pages can be empty, and a query at the end of the disk is a fault.
 func TestChangedAreasComeInPages(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{Size: gib}}})
@@ -277,7 +273,7 @@ func TestChangedAreasComeInPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.Write(2000, gib/2, 4096) // after the snapshot: not in it
+	f.Write(2000, gib/2, 4096) // after the snapshot, so not reported
 	var areas []string
 	pages := 0
 	for offset := int64(0); offset < gib; pages++ {
@@ -326,7 +322,7 @@ func TestChangedAreasFaults(t *testing.T) {
 	argument("deviceKey", err)
 	_, err = f.query(t, &ref, 2001, "*", 0)
 	wantFault[*types.FileFault](t, err)
-	_, err = f.query(t, nil, 2000, since[2000], 0) // without a snapshot, while it runs
+	_, err = f.query(t, nil, 2000, since[2000], 0) // no snapshot, and the VM is running
 	wantFault[*types.FileFault](t, err)
 	f.MakeUnreadable(2000)
 	_, err = f.query(t, &ref, 2000, since[2000], 0)
@@ -341,8 +337,7 @@ func TestChangedAreasFaults(t *testing.T) {
 	}
 }
 
-// Fact 6: a snapshot moves the file that a device names, and its removal moves
-// it back.
+// Fact 6: a snapshot changes the file of a disk, and its removal changes it back.
 func TestSnapshotsMoveFiles(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}}})
@@ -371,7 +366,7 @@ func TestSnapshotsMoveFiles(t *testing.T) {
 	}
 }
 
-// Fact 15: a revert loses tracking.
+// Fact 15.
 func TestRevertStartsANewEpoch(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -392,7 +387,7 @@ func TestRevertStartsANewEpoch(t *testing.T) {
 	}
 }
 
-// Fact 17: what cannot be snapshotted.
+// Fact 17: VMs without snapshot support.
 func TestSnapshotRefusals(t *testing.T) {
 	t.Parallel()
 	yes := true
@@ -425,7 +420,7 @@ func TestSnapshotRefusals(t *testing.T) {
 	}
 }
 
-// Fact 17: a chain of 32 is the longest.
+// Fact 17: a snapshot chain has at most 32 levels.
 func TestSnapshotDepth(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -438,7 +433,7 @@ func TestSnapshotDepth(t *testing.T) {
 	wantFault[*types.TooManySnapshotLevels](t, err)
 }
 
-// Fact 19: a busy VM refuses writes and names the task.
+// Fact 19: writes to a busy VM fail, and the fault names the task.
 func TestTaskInProgress(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -456,7 +451,7 @@ func TestTaskInProgress(t *testing.T) {
 	}
 }
 
-// Fact 20: a disabled method says who disabled it.
+// Fact 20: the fault names who disabled the method.
 func TestMethodDisabled(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -471,7 +466,7 @@ func TestMethodDisabled(t *testing.T) {
 	}
 }
 
-// Fact 21: names are escaped and not unique; a removal keeps the children.
+// Fact 21: names are escaped and not unique, and a removal keeps the children.
 func TestSnapshotNames(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -497,8 +492,7 @@ func TestSnapshotNames(t *testing.T) {
 	}
 }
 
-// Fact 23: each operation wants its privilege, and HasUserPrivilegeOnEntities
-// tells beforehand.
+// Fact 23: each operation needs its privilege, and HasUserPrivilegeOnEntities reports a missing one in advance.
 func TestPrivileges(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -532,8 +526,7 @@ func TestPrivileges(t *testing.T) {
 	}
 }
 
-// Fact 24: memory, or quiescing, is not for initialisation: with an independent
-// disk a snapshot with memory is refused.
+// Fact 24: with an independent disk a memory snapshot is refused, so initialisation uses none.
 func TestMemorySnapshotWithIndependentDisk(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}}})
@@ -544,7 +537,7 @@ func TestMemorySnapshotWithIndependentDisk(t *testing.T) {
 	wantFault[*types.SnapshotIncompatibleDeviceInVm](t, err)
 }
 
-// Fact 28, and that nothing but a login is answered without a session.
+// Fact 28, and only a login works without a session.
 func TestCredentialsAndSessions(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -566,7 +559,6 @@ func TestCredentialsAndSessions(t *testing.T) {
 	wantFault[*types.InvalidLogin](t, err)
 }
 
-// The certificate is its own: verified by its CA, refused without it.
 func TestCertificate(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -583,17 +575,16 @@ func TestCertificate(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	if err := dial(roots); err == nil {
-		t.Error("it is trusted without its CA")
+		t.Error("the certificate is trusted without its CA")
 	}
 	if !roots.AppendCertsFromPEM(f.vcenter.CA()) {
-		t.Fatal("no certificate in PEM")
+		t.Fatal("CA is not a PEM certificate")
 	}
 	if err := dial(roots); err != nil {
 		t.Error(err)
 	}
 }
 
-// The switches that make calls fail.
 func TestInterceptors(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -611,7 +602,7 @@ func TestInterceptors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	f.vcenter.Hang("ReconfigVM_Task", 0, 0)
-	f.vcenter.Observe("ReconfigVM_Task", 0, 1, cancel) // asked first
+	f.vcenter.Observe("ReconfigVM_Task", 0, 1, cancel) // added last, so it runs first
 	_, err := f.vm.Reconfigure(ctx, types.VirtualMachineConfigSpec{ChangeTrackingEnabled: new(true)})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that hangs: %v", err)

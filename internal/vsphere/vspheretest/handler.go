@@ -11,9 +11,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// handle is asked by the simulator before each call. It refuses what a real
-// vCenter refuses, and puts an object with change tracking in the place of the
-// simulator's own for the calls that tracking is about.
+// handle runs before each call. It refuses what a real vCenter refuses, and replaces the simulator's object by one with
+// CBT for the methods that need it.
 func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
 	if ctx.Session == nil && !withoutSession[method.Name] {
 		return nil, &types.NotAuthenticated{
@@ -51,8 +50,7 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 	return nil, nil
 }
 
-// withoutSession are the methods that a real vCenter answers before a login.
-// The simulator lets property reads through too.
+// withoutSession lists what a real vCenter answers before a login. The simulator also allows property reads.
 var withoutSession = map[string]bool{
 	"Login":                  true,
 	"RetrieveServiceContent": true,
@@ -72,15 +70,14 @@ var handledBySnapshot = map[string]bool{
 	"RevertToSnapshot_Task": true,
 }
 
-// instead makes the simulator call a receiver of ours. It asks the session's
-// registry for method.This *after* the handler and would take its own object
-// again, so the reference is made one that it does not find.
+// instead makes the simulator call our receiver. After the handler, the simulator looks method.This up in the registry
+// and would use its own object, so the reference is changed to one that is not found.
 func instead(method *simulator.Method, receiver mo.Reference) mo.Reference {
 	method.This.Value += "#tracked"
 	return receiver
 }
 
-// needed is the privilege that each method asks for (fact 23).
+// needed returns the privilege that a method needs (fact 23).
 func needed(method *simulator.Method) string {
 	switch method.Name {
 	case "ReconfigVM_Task":
@@ -108,8 +105,7 @@ func (v *VCenter) checkPrivileges(method *simulator.Method) types.BaseMethodFaul
 	return &types.NoPermission{Object: &method.This, PrivilegeId: privilege}
 }
 
-// refused says what stands in the way of a method now: somebody disabled it, or
-// another task holds the VM.
+// refused returns the fault of a disabled method or a busy VM, or nil.
 func (v *VCenter) refused(method *simulator.Method, vm types.ManagedObjectReference) types.BaseMethodFault {
 	if !strings.HasSuffix(method.Name, "_Task") {
 		return nil
@@ -126,14 +122,14 @@ func (v *VCenter) refused(method *simulator.Method, vm types.ManagedObjectRefere
 	return nil
 }
 
-// authorization answers from the privileges that were revoked.
+// authorization answers privilege checks: the account has what was not revoked.
 type authorization struct {
 	*simulator.AuthorizationManager
 	vcenter *VCenter
 }
 
 func (a *authorization) HasUserPrivilegeOnEntities(req *types.HasUserPrivilegeOnEntities) soap.HasFault {
-	if req.UserName != Username { // a real vCenter knows no such user
+	if req.UserName != Username { // unknown user
 		fault := &types.NotFound{}
 		return &methods.HasUserPrivilegeOnEntitiesBody{Fault_: simulator.Fault(faultText(fault), fault)}
 	}

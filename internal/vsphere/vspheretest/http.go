@@ -11,19 +11,14 @@ import (
 	"sync"
 )
 
-// Interceptor acts on calls before or after the vCenter has carried them out.
-// Its fields must not be changed once it was added.
+// Interceptor acts on calls before or after vCenter executes them. Do not change its fields once it is added.
 type Interceptor struct {
-	// Method is the SOAP method's name, "" for every method.
-	Method string
-	// Skip lets that many matching calls pass first.
-	Skip int
-	// Times limits how often it acts, 0 for always.
-	Times int
-	// Before acts in place of the call where it returns true.
+	Method string // SOAP method, "" for all
+	Skip   int    // matching calls to skip first
+	Times  int    // how often it acts, 0 for no limit
+	// Before returns true to prevent the call.
 	Before func(w http.ResponseWriter, r *http.Request) (handled bool)
-	// After acts once the call was carried out; where it returns true the
-	// answer is not sent.
+	// After runs once the call is executed, and returns true to suppress the answer.
 	After func(w http.ResponseWriter, r *http.Request) (handled bool)
 
 	once     sync.Once
@@ -32,8 +27,7 @@ type Interceptor struct {
 	acted    int
 }
 
-// Release ends an interceptor: it lets go of calls that it holds, and acts on
-// no more.
+// Release deactivates an interceptor and releases the calls that it holds.
 func (i *Interceptor) Release() { i.once.Do(func() { close(i.released) }) }
 
 func (i *Interceptor) isReleased() bool {
@@ -45,7 +39,7 @@ func (i *Interceptor) isReleased() bool {
 	}
 }
 
-// Intercept adds an interceptor; the last one added is asked first.
+// Intercept adds an interceptor. The last one added runs first.
 func (v *VCenter) Intercept(i *Interceptor) *Interceptor {
 	i.released = make(chan struct{})
 	v.mu.Lock()
@@ -54,8 +48,7 @@ func (v *VCenter) Intercept(i *Interceptor) *Interceptor {
 	return i
 }
 
-// Hang makes calls wait until the client goes away or Release; they are not
-// carried out.
+// Hang blocks calls until the client disconnects or Release is called. They are not executed.
 func (v *VCenter) Hang(method string, skip, times int) *Interceptor {
 	i := &Interceptor{Method: method, Skip: skip, Times: times}
 	i.Before = func(_ http.ResponseWriter, r *http.Request) bool {
@@ -68,17 +61,17 @@ func (v *VCenter) Hang(method string, skip, times int) *Interceptor {
 	return v.Intercept(i)
 }
 
-// DropBefore cuts the connection of a call that was not carried out.
+// DropBefore cuts the connection before the call is executed.
 func (v *VCenter) DropBefore(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, Before: cut})
 }
 
-// DropAfter cuts the connection of a call that *was* carried out.
+// DropAfter cuts the connection after the call is executed.
 func (v *VCenter) DropAfter(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, After: cut})
 }
 
-// Fail answers calls with the fault SystemError, without carrying them out.
+// Fail answers calls with the fault SystemError and does not execute them.
 func (v *VCenter) Fail(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{
 		Method: method, Skip: skip, Times: times,
@@ -94,10 +87,10 @@ func (v *VCenter) Fail(method string, skip, times int) *Interceptor {
 const systemError = `<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>
 <faultcode>ServerFaultCode</faultcode><faultstring>A general system error occurred</faultstring>
-<detail><SystemErrorFault xmlns="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="SystemError"><reason>out of luck</reason></SystemErrorFault></detail>
+<detail><SystemErrorFault xmlns="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="SystemError"><reason>simulated failure</reason></SystemErrorFault></detail>
 </soapenv:Fault></soapenv:Body></soapenv:Envelope>`
 
-// ExpireBefore ends every session just before a call.
+// ExpireBefore ends all sessions just before a call.
 func (v *VCenter) ExpireBefore(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{
 		Method: method, Skip: skip, Times: times,
@@ -128,14 +121,14 @@ func cut(w http.ResponseWriter, _ *http.Request) bool {
 	return true
 }
 
-// Calls is how often each SOAP method was called since the last ResetCalls.
+// Calls returns how often each SOAP method was called since the last ResetCalls.
 func (v *VCenter) Calls() map[string]int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return maps.Clone(v.calls)
 }
 
-// ResetCalls starts counting anew.
+// ResetCalls resets the counts of Calls.
 func (v *VCenter) ResetCalls() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -173,7 +166,7 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 	})
 }
 
-// count counts the call and picks the interceptors that act on it.
+// count counts the call and returns the interceptors that act on it.
 func (v *VCenter) count(method string) []*Interceptor {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -196,7 +189,7 @@ func (v *VCenter) count(method string) []*Interceptor {
 	return acting
 }
 
-// recorder keeps an answer back until the interceptors have had their say.
+// recorder buffers the answer until the interceptors have run.
 type recorder struct {
 	header http.Header
 	status int
@@ -213,8 +206,8 @@ func (r *recorder) send(w http.ResponseWriter) {
 	_, _ = w.Write(r.body.Bytes())
 }
 
-// errorLog shows what the server's own errors are, a panic above all, but not
-// that a client hung up on a certificate that it does not trust.
+// errorLog shows server errors such as panics, but no TLS handshake errors: clients cause them by rejecting the
+// certificate.
 func errorLog() *log.Logger { return log.New(withoutHandshakes{os.Stderr}, "vspheretest: ", 0) }
 
 type withoutHandshakes struct{ io.Writer }

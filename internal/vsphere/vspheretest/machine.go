@@ -10,12 +10,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Kind is a way in which a disk is backed.
+// Kind is the kind of backing of a disk.
 type Kind string
 
-// The kinds of disk: the first four can be tracked (fact 8), the others cannot
-// (fact 16). Raw disks of version 2 exist on hosted products only, and the
-// simulator cannot carry them.
+// The kinds of disk: the first four can be tracked (fact 8), the others cannot (fact 16). Version 2 raw disks are
+// missing: only hosted products have them, and the simulator does not support them.
 const (
 	Flat                     Kind = ""
 	SeSparse                 Kind = "seSparse"
@@ -29,22 +28,20 @@ const (
 	FlatVer1                 Kind = "flatVer1"
 )
 
-// Disk describes a disk to make. Keys are given in order, from 2000 on..
+// Disk describes a disk to create. Device keys start at 2000.
 type Disk struct {
-	Size int64 // bytes, 1 GiB where it is 0
+	Size int64 // bytes, 0 for 1 GiB
 	Kind Kind
 }
 
-// Spec describes a VM to make.
+// Spec describes a VM to create.
 type Spec struct {
-	// Path is where it is to be: "/DC0/vm/prod/web01". Folders are made.
-	Path  string
-	Disks []Disk // one flat disk where empty
-	// Off leaves it powered off.
-	Off bool
+	Path  string // inventory path such as "/DC0/vm/prod/web01"; folders are created
+	Disks []Disk // one flat disk if empty
+	Off   bool   // powered off
 }
 
-// Machine is a handle on one VM, for what others would do to it.
+// Machine changes one VM from outside, as an administrator or another tool would.
 type Machine struct {
 	vcenter *VCenter
 	ref     types.ManagedObjectReference
@@ -52,7 +49,7 @@ type Machine struct {
 
 const firstDiskKey = 2000
 
-// AddVM makes a VM.
+// AddVM creates a VM.
 func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 	folder, err := v.folder(path.Dir(spec.Path))
 	if err != nil {
@@ -93,7 +90,7 @@ func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 		m.back(firstDiskKey+int32(i), disk.Kind)
 	}
 	m.Change(func(vm *simulator.VirtualMachine) {
-		// The simulator leaves these false; a real host says true.
+		// The simulator leaves these false; they are true on a real host.
 		vm.Capability.BootOptionsSupported = true
 		vm.Capability.SnapshotOperationsSupported = true
 		vm.Capability.ChangeTrackingSupported = true
@@ -108,7 +105,7 @@ func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 
 const scsiKey = 1000
 
-// directory gives each VM a folder of its own on the datastore.
+// directory returns a datastore folder that no other VM uses.
 func (v *VCenter) directory(name string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -126,7 +123,7 @@ func addition(directory string, index int, disk Disk) types.BaseVirtualDeviceCon
 	}
 	unit := int32(index)
 	if unit >= 7 {
-		unit++ // 7 is the controller's own
+		unit++ // 7 is reserved for the controller
 	}
 	return &types.VirtualDeviceConfigSpec{
 		Operation:     types.VirtualDeviceConfigSpecOperationAdd,
@@ -151,7 +148,7 @@ func addition(directory string, index int, disk Disk) types.BaseVirtualDeviceCon
 	}
 }
 
-// back gives a disk the backing of its kind; the simulator makes flat ones only.
+// back sets the backing of a disk: the simulator creates flat disks only.
 func (m *Machine) back(key int32, kind Kind) {
 	if kind == Flat {
 		return
@@ -206,11 +203,10 @@ func (v *VCenter) Machine(inventoryPath string) (*Machine, error) {
 	return &Machine{vcenter: v, ref: found.Reference()}, nil
 }
 
-// Moid is the VM's managed object ID, "vm-42".
+// Moid returns the managed object ID, such as "vm-42".
 func (m *Machine) Moid() string { return m.ref.Value }
 
-// Change changes the VM's properties behind everybody's back and tells those
-// who watch them.
+// Change changes the properties of the VM directly, without a task, and notifies property collectors.
 func (m *Machine) Change(change func(vm *simulator.VirtualMachine)) {
 	ctx := m.vcenter.context()
 	if vm, ok := ctx.Map.Get(m.ref).(*simulator.VirtualMachine); ok {

@@ -11,19 +11,19 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// PowerOn is a stun.
+// PowerOn powers the VM on, which is a stun.
 func (m *Machine) PowerOn() error { return wait(m.object().PowerOn(context.Background())) }
 
-// PowerOff stops the VM.
+// PowerOff powers the VM off.
 func (m *Machine) PowerOff() error { return wait(m.object().PowerOff(context.Background())) }
 
 // Suspend suspends the VM.
 func (m *Machine) Suspend() error { return wait(m.object().Suspend(context.Background())) }
 
-// Stun makes what waits for a stun happen, as a migration while on does.
+// Stun applies changes that wait for a stun, as a live migration does.
 func (m *Machine) Stun() { m.locked(m.vcenter.stun) }
 
-// SetTracking writes the flag and stuns the VM, as another tool would.
+// SetTracking sets the CBT flag and stuns the VM, as another tool would.
 func (m *Machine) SetTracking(enabled bool) {
 	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		m.vcenter.configure(ctx, vm, enabled)
@@ -31,7 +31,7 @@ func (m *Machine) SetTracking(enabled bool) {
 	})
 }
 
-// ResetTracking loses the tracking files and starts new epochs (fact 15).
+// ResetTracking deletes the tracking files and starts new epochs (fact 15).
 func (m *Machine) ResetTracking() {
 	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 		m.vcenter.forget(vm)
@@ -39,7 +39,7 @@ func (m *Machine) ResetTracking() {
 	})
 }
 
-// Tracking tells whether the flag is on, and each disk's change ID ("" for none).
+// Tracking returns the CBT flag and the change ID of each disk ("" if none).
 func (m *Machine) Tracking() (enabled bool, changeIDs map[int32]string) {
 	changeIDs = map[int32]string{}
 	m.Look(func(vm *simulator.VirtualMachine) {
@@ -54,7 +54,7 @@ func (m *Machine) Tracking() (enabled bool, changeIDs map[int32]string) {
 	return enabled, changeIDs
 }
 
-// Write changes an area of a disk, in bytes.
+// Write changes an area of a disk. Offset and length are in bytes.
 func (m *Machine) Write(key int32, offset, length int64) {
 	m.locked(func(*simulator.Context, *simulator.VirtualMachine) {
 		m.vcenter.mu.Lock()
@@ -65,7 +65,7 @@ func (m *Machine) Write(key int32, offset, length int64) {
 	})
 }
 
-// AddDisk adds a disk, without tracking until the next stun, and gives its key.
+// AddDisk adds a disk and returns its key. The disk is not tracked until the next stun.
 func (m *Machine) AddDisk(disk Disk) (int32, error) {
 	index, directory := 0, ""
 	m.Look(func(vm *simulator.VirtualMachine) {
@@ -84,7 +84,7 @@ func (m *Machine) AddDisk(disk Disk) (int32, error) {
 	return key, nil
 }
 
-// RemoveDisk takes a disk off the VM; with it goes its tracking (fact 15).
+// RemoveDisk removes a disk and its tracking file (fact 15).
 func (m *Machine) RemoveDisk(key int32) error {
 	found := false
 	m.Change(func(vm *simulator.VirtualMachine) {
@@ -95,7 +95,7 @@ func (m *Machine) RemoveDisk(key int32) error {
 		})
 	})
 	if !found {
-		return fmt.Errorf("remove disk %d: there is none", key)
+		return fmt.Errorf("remove disk %d: no such disk", key)
 	}
 	m.vcenter.mu.Lock()
 	defer m.vcenter.mu.Unlock()
@@ -103,10 +103,9 @@ func (m *Machine) RemoveDisk(key int32) error {
 	return nil
 }
 
-// GrowDisk makes a disk larger, in bytes; with snapshots vSphere refuses that.
-// Tracking goes on, as it does on hosts of today.
+// GrowDisk grows a disk to size bytes, except with snapshots, as vSphere does. CBT goes on, as on current hosts.
 func (m *Machine) GrowDisk(key int32, size int64) error {
-	err := fmt.Errorf("grow disk %d: there is none, or the VM has snapshots", key)
+	err := fmt.Errorf("grow disk %d: no such disk, or the VM has snapshots", key)
 	m.Change(func(vm *simulator.VirtualMachine) {
 		for _, disk := range disksOf(vm.Config.Hardware.Device) {
 			if disk.Key == key && vm.Snapshot == nil {
@@ -117,12 +116,12 @@ func (m *Machine) GrowDisk(key int32, size int64) error {
 	return err
 }
 
-// Rename gives the VM another name in the same folder.
+// Rename renames the VM.
 func (m *Machine) Rename(name string) error {
 	return wait(m.object().Rename(context.Background(), name))
 }
 
-// MoveTo puts the VM into another folder, which is made.
+// MoveTo moves the VM to another folder, which is created if needed.
 func (m *Machine) MoveTo(folderPath string) error {
 	folder, err := m.vcenter.folder(folderPath)
 	if err != nil {
@@ -131,8 +130,8 @@ func (m *Machine) MoveTo(folderPath string) error {
 	return wait(folder.MoveInto(context.Background(), []types.ManagedObjectReference{m.ref}))
 }
 
-// PutIntoVApp makes a vApp in the VM's folder and puts the VM into it. Source: the
-// API's text on parent, which is unset for a VM in a vApp, and on parentFolder.
+// PutIntoVApp creates a vApp in the VM's folder and moves the VM into it. Source: the vSphere API reference on
+// parent, which is unset for a VM in a vApp, and on parentFolder.
 func (m *Machine) PutIntoVApp(name string) error {
 	var folder, pool *types.ManagedObjectReference
 	m.Look(func(vm *simulator.VirtualMachine) { folder, pool = vm.Parent, vm.ResourcePool })
@@ -155,8 +154,7 @@ func (m *Machine) Destroy() error {
 	return wait(m.object().Destroy(context.Background()))
 }
 
-// Reregister removes the VM from the inventory and adds it again: it keeps its
-// UUIDs and gets a new managed object ID.
+// Reregister removes the VM from the inventory and adds it again: same UUIDs, new managed object ID.
 func (m *Machine) Reregister() error {
 	ctx := m.vcenter.context()
 	vm, ok := ctx.Map.Get(m.ref).(*simulator.VirtualMachine)
@@ -188,17 +186,17 @@ func (m *Machine) Reregister() error {
 	return nil
 }
 
-// AddSnapshot makes a snapshot as another tool would.
+// AddSnapshot creates a snapshot as another tool would.
 func (m *Machine) AddSnapshot(name, description string) error {
 	return wait(m.object().CreateSnapshot(context.Background(), name, description, false, false))
 }
 
-// RemoveSnapshots removes every snapshot.
+// RemoveSnapshots removes all snapshots.
 func (m *Machine) RemoveSnapshots() error {
 	return wait(m.object().RemoveAllSnapshot(context.Background(), new(true)))
 }
 
-// Snapshots are the names of all snapshots, each before its children.
+// Snapshots returns the names of all snapshots, parents before children.
 func (m *Machine) Snapshots() []string {
 	var names []string
 	var walk func(tree []types.VirtualMachineSnapshotTree)
@@ -216,14 +214,14 @@ func (m *Machine) Snapshots() []string {
 	return names
 }
 
-// LeaveUninitialised makes every stun leave the disk without a change ID.
+// LeaveUninitialised sets whether stuns leave the disk without a change ID.
 func (m *Machine) LeaveUninitialised(key int32, leave bool) {
 	m.vcenter.mu.Lock()
 	defer m.vcenter.mu.Unlock()
 	m.vcenter.trackingOf(m.ref).uninitialised[key] = leave
 }
 
-// MakeUnreadable makes the tracking file of a disk a FileFault.
+// MakeUnreadable makes queries of a disk's tracking file fail with FileFault.
 func (m *Machine) MakeUnreadable(key int32) {
 	m.vcenter.mu.Lock()
 	defer m.vcenter.mu.Unlock()
@@ -238,8 +236,7 @@ func (m *Machine) DisableMethod(method, source string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.DisabledMethod = append(vm.DisabledMethod, method) })
 }
 
-// Occupy puts a task of somebody else on the VM until release is called: every
-// other write is refused with TaskInProgress.
+// Occupy runs somebody else's task on the VM until release is called. Other writes fail with TaskInProgress.
 func (m *Machine) Occupy() (release func()) {
 	done := make(chan struct{})
 	m.locked(func(ctx *simulator.Context, vm *simulator.VirtualMachine) {
@@ -251,8 +248,7 @@ func (m *Machine) Occupy() (release func()) {
 	return func() { close(done) }
 }
 
-// HoldTasks makes the tasks of a method that start from now on stay under way
-// until release is called.
+// HoldTasks keeps tasks of a method that start from now on running until release is called.
 func (m *Machine) HoldTasks(method string) (release func()) {
 	gate := make(chan struct{})
 	m.vcenter.mu.Lock()
@@ -266,22 +262,22 @@ func (m *Machine) HoldTasks(method string) (release func()) {
 	}
 }
 
-// SetHardware sets the virtual hardware's version, "vmx-06".
+// SetHardware sets the virtual hardware version, such as "vmx-06".
 func (m *Machine) SetHardware(version string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Version = version })
 }
 
-// SetTemplate makes the VM a template, or a VM again.
+// SetTemplate converts the VM to a template or back.
 func (m *Machine) SetTemplate(template bool) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Template = template })
 }
 
-// SetConsolidationNeeded sets what a failed removal of a snapshot leaves.
+// SetConsolidationNeeded sets the flag that a failed snapshot removal leaves.
 func (m *Machine) SetConsolidationNeeded(needed bool) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Runtime.ConsolidationNeeded = needed })
 }
 
-// SetUUID sets the BIOS UUID, which copies of a VM may share.
+// SetUUID sets the BIOS UUID, which cloned VMs may share.
 func (m *Machine) SetUUID(uuid string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Uuid = uuid })
 }

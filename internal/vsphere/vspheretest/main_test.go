@@ -8,6 +8,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the simulator's own chatter
+	log.SetOutput(io.Discard) // the simulator logs a lot
 	os.Exit(m.Run())
 }

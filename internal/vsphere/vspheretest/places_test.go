@@ -12,7 +12,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
-// Fact 17: a lock holds for removals too.
+// Fact 17: the lock also blocks removals.
 func TestLockedSnapshotsStay(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -36,7 +36,7 @@ func TestLockedSnapshotsStay(t *testing.T) {
 	}
 }
 
-// Fact 23: vCenter tells about users that it knows.
+// Fact 23: vCenter knows only its own users.
 func TestPrivilegesOfAStranger(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -45,8 +45,8 @@ func TestPrivilegesOfAStranger(t *testing.T) {
 	wantFault[*types.NotFound](t, err)
 }
 
-// A VM in a vApp has no parent, and the vApp knows the folder that it is in. A
-// task says who started it. Source: the API's text on these properties.
+// A VM in a vApp has no parent, but the vApp has a parentFolder. A task names its user. Source: the vSphere API
+// reference.
 func TestVAppAndTask(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -68,7 +68,7 @@ func TestVAppAndTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	if vApp.Name != "shop" || vApp.ParentFolder == nil || *vApp.ParentFolder != *before.Parent {
-		t.Errorf("%q in %v, and the VM was in %v", vApp.Name, vApp.ParentFolder, before.Parent)
+		t.Errorf("vApp %q in %v, but the VM was in %v", vApp.Name, vApp.ParentFolder, before.Parent)
 	}
 	task, err := f.vm.Reconfigure(t.Context(), types.VirtualMachineConfigSpec{Annotation: "x"})
 	if err != nil {
@@ -83,8 +83,7 @@ func TestVAppAndTask(t *testing.T) {
 	}
 }
 
-// Snapshots put deltas above a linked clone's own file and never reach into what
-// it was made of.
+// Snapshots put deltas on a linked clone's own file and do not touch its parent.
 func TestSnapshotsOfALinkedClone(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -120,7 +119,6 @@ func TestSnapshotsOfALinkedClone(t *testing.T) {
 	})
 }
 
-// A task that vCenter has forgotten is not found any more.
 func TestForgetTasks(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})
@@ -136,7 +134,6 @@ func TestForgetTasks(t *testing.T) {
 	wantFault[*types.ManagedObjectNotFound](t, f.vm.Properties(t.Context(), task.Reference(), []string{"info"}, &forgotten))
 }
 
-// A vCenter that is starting answers some calls with nothing.
 func TestNotReady(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{})

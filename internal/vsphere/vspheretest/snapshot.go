@@ -7,7 +7,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// trackedSnapshot stands in for the simulator's snapshot for one call.
+// trackedSnapshot replaces the simulator's snapshot for one call.
 type trackedSnapshot struct {
 	*simulator.VirtualMachineSnapshot
 	vcenter *VCenter

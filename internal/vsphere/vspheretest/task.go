@@ -9,11 +9,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// work is what a task does; it takes the VM's lock itself.
+// work is the body of a task. It takes the VM's lock itself.
 type work func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault)
 
-// runTask starts a task on a VM. While it runs every other write to the VM is
-// refused with TaskInProgress, as a real vCenter does (fact 19).
+// runTask starts a task on a VM. Until it ends, other writes to the VM fail with TaskInProgress (fact 19).
 func (v *VCenter) runTask(
 	ctx *simulator.Context, vm *simulator.VirtualMachine, method string, do work,
 ) (types.ManagedObjectReference, types.BaseMethodFault) {
@@ -32,7 +31,7 @@ func (v *VCenter) runTask(
 		v.mu.Unlock()
 		return types.ManagedObjectReference{}, &types.TaskInProgress{Task: busy}
 	}
-	t.busy = &types.ManagedObjectReference{} // taken; named below
+	t.busy = &types.ManagedObjectReference{} // reserved; set below
 	gate, fails := t.gates[method], v.fails(method)
 	v.mu.Unlock()
 
@@ -54,7 +53,7 @@ func (v *VCenter) runTask(
 		detached.Map.AtomicUpdate(&detached, task, []types.PropertyChange{{Name: "info.progress", Val: int32(50)}})
 		var (
 			result types.AnyType
-			fault  types.BaseMethodFault = &types.SystemError{Reason: "out of luck"}
+			fault  types.BaseMethodFault = &types.SystemError{Reason: "simulated failure"}
 		)
 		if !fails {
 			result, fault = do(&detached)
@@ -64,7 +63,7 @@ func (v *VCenter) runTask(
 	return ref, nil
 }
 
-// finish frees the VM, then tells whoever waits for the task.
+// finish frees the VM before it completes the task, so that waiters can write at once.
 func (v *VCenter) finish(
 	ctx *simulator.Context, vm types.ManagedObjectReference, task *simulator.Task,
 	result types.AnyType, fault types.BaseMethodFault,
@@ -86,8 +85,7 @@ func (v *VCenter) finish(
 	})
 }
 
-// forward calls one of the simulator's own tasks with the VM's lock held,
-// waits for it and hands its outcome on.
+// forward runs one of the simulator's own tasks with the VM's lock held and returns its result.
 func forward(
 	ctx *simulator.Context, vm *simulator.VirtualMachine,
 	prepare func() types.BaseMethodFault, call func() (types.ManagedObjectReference, *soap.Fault),

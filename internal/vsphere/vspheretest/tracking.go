@@ -10,23 +10,19 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// tracking is what a host knows of one VM's tracking files and task queue. It
-// is guarded by VCenter.mu, and changed with the VM's own lock held.
+// tracking is the CBT and task state of a VM. It is guarded by VCenter.mu; writers also hold the VM's lock.
 type tracking struct {
-	// pending is a flag that was written and waits for a stun, nil for none.
-	pending *bool
-	disks   map[int32]*diskTracking
-	// uninitialised are the disks that a stun leaves without a change ID.
-	uninitialised map[int32]bool
-	// unreadable are the disks whose tracking file cannot be read.
-	unreadable      map[int32]bool
-	disabledMethods map[string]string // method to who disabled it
+	pending         *bool // flag that waits for a stun, nil if none
+	disks           map[int32]*diskTracking
+	uninitialised   map[int32]bool    // disks that a stun leaves without a change ID
+	unreadable      map[int32]bool    // disks with an unreadable tracking file
+	disabledMethods map[string]string // by method: who disabled it
 	busy            *types.ManagedObjectReference
-	gates           map[string]chan struct{} // method to what its task waits for
-	deltas          int32                    // how many were ever made
+	gates           map[string]chan struct{} // by method: its tasks wait for this
+	deltas          int32                    // number of deltas ever created
 }
 
-// diskTracking is one tracking file: an epoch, and what was written when.
+// diskTracking is a tracking file.
 type diskTracking struct {
 	epoch    string
 	sequence int
@@ -38,7 +34,6 @@ type write struct {
 	offset, length int64
 }
 
-// nextDelta numbers the delta files of a VM.
 func (v *VCenter) nextDelta(vm types.ManagedObjectReference) int32 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -49,10 +44,10 @@ func (v *VCenter) nextDelta(vm types.ManagedObjectReference) int32 {
 
 func (d *diskTracking) changeID() string { return fmt.Sprintf("%s/%d", d.epoch, d.sequence) }
 
-// newEpoch is of the form that ESXi prints: 16 bytes in hex, with one dash.
+// newEpoch returns an epoch as ESXi prints it: 16 bytes in hex with one dash.
 func newEpoch() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails, by its documentation
+	_, _ = rand.Read(b[:]) // documented never to fail
 	pairs := make([]string, len(b))
 	for i := range b {
 		pairs[i] = hex.EncodeToString(b[i : i+1])
@@ -76,8 +71,7 @@ func (v *VCenter) trackingOf(vm types.ManagedObjectReference) *tracking {
 	return t
 }
 
-// configure writes the flag (fact 3): on a VM that is off it works at once, on
-// a running one it waits for the next stun. The VM's lock must be held.
+// configure writes the flag (fact 3): if the VM is running, it waits for a stun. The VM's lock must be held.
 func (v *VCenter) configure(ctx *simulator.Context, vm *simulator.VirtualMachine, enabled bool) {
 	v.mu.Lock()
 	t := v.trackingOf(vm.Self)
@@ -97,8 +91,7 @@ func (v *VCenter) configure(ctx *simulator.Context, vm *simulator.VirtualMachine
 	}
 }
 
-// apply makes a pending flag true and gives an epoch to every disk that can be
-// tracked and has none yet. The VM's lock must be held.
+// apply applies a pending flag and gives trackable disks an epoch if they have none. The VM's lock must be held.
 func (v *VCenter) apply(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -130,8 +123,7 @@ func (v *VCenter) apply(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	ctx.Update(vm, []types.PropertyChange{{Name: "config.hardware.device", Val: vm.Config.Hardware.Device}})
 }
 
-// stun is what a snapshot, a power on or a revert does to a VM. Every tracked
-// disk's sequence grows. The VM's lock must be held.
+// stun is the effect of a snapshot, a power on or a revert: all sequences grow. The VM's lock must be held.
 func (v *VCenter) stun(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	v.mu.Lock()
 	for _, d := range v.trackingOf(vm.Self).disks {
@@ -141,8 +133,7 @@ func (v *VCenter) stun(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 	v.apply(ctx, vm)
 }
 
-// forget loses the tracking files, as a revert or a power loss does (fact 15):
-// the next stun starts new epochs. The VM's lock must be held.
+// forget deletes the tracking files (fact 15): the next stun starts new epochs. The VM's lock must be held.
 func (v *VCenter) forget(vm *simulator.VirtualMachine) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -161,8 +152,7 @@ func disksOf(devices []types.BaseVirtualDevice) []*types.VirtualDisk {
 	return disks
 }
 
-// changeIDField is where a backing keeps its change ID (fact 8), nil where the
-// kind of backing has none.
+// changeIDField returns the change ID field of a backing (fact 8), or nil if it has none.
 func changeIDField(disk *types.VirtualDisk) *string {
 	switch backing := disk.Backing.(type) {
 	case *types.VirtualDiskFlatVer2BackingInfo:
@@ -181,7 +171,7 @@ func changeIDField(disk *types.VirtualDisk) *string {
 	return nil
 }
 
-// canTrack is fact 16.
+// canTrack implements fact 16.
 func canTrack(disk *types.VirtualDisk) bool {
 	mode, sharing := "", ""
 	switch backing := disk.Backing.(type) {

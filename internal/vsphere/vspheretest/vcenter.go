@@ -18,55 +18,50 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// The account that the embedded vCenter knows. The password is easy to search
-// for, so that a test can prove that it is nowhere.
+// The account of the embedded vCenter. The password is easy to search for, so that tests can prove it never leaks.
 const (
 	Username = "migration@vsphere.local"
 	Password = "n0where-T0-be-found!"
 )
 
-// VCenter is one embedded vCenter with one datacenter, DC0. All methods may be
-// called from any goroutine.
+// VCenter is an embedded vCenter with one datacenter, DC0. It is safe for concurrent use.
 type VCenter struct {
-	// URL is the address of the API without credentials: https://127.0.0.1:port/sdk.
-	URL *url.URL
+	URL *url.URL // API address without credentials: https://127.0.0.1:port/sdk
 
 	cert    *certificate
 	model   *simulator.Model
 	service *simulator.Service
-	client  *vim25.Client // in the process, past TLS, counters and interceptors
+	client  *vim25.Client // in-process: bypasses TLS, counters and interceptors
 	server  *http.Server
 	served  chan struct{}
 
 	mu           sync.Mutex
-	ended        chan struct{} // closed when the sessions of now are ended
+	ended        chan struct{} // closed by DropSessions
 	tracked      map[types.ManagedObjectReference]*tracking
-	missing      map[string]bool // privileges that the account has not
+	missing      map[string]bool // revoked privileges
 	denied       map[string]bool // methods that fail with NoPermission
-	failing      map[string]int  // how many tasks of a method are to fail
+	failing      map[string]int  // by method: number of tasks to fail
 	refuseLogins bool
 	flagAtOnce   bool
 	pageSize     int64
 	calls        map[string]int
-	directories  map[string]int // VM name to how often it was used
+	directories  map[string]int // by VM name: how often it was used
 	interceptors []*Interceptor
 }
 
-// Option changes how a VCenter is made.
+// Option configures a VCenter.
 type Option func(*VCenter)
 
-// FlagAtOnce makes config.changeTrackingEnabled of a running VM read true right
-// after the reconfigure, although tracking starts with the next stun only. The
-// API's text allows both, so code must be right with either.
+// FlagAtOnce makes config.changeTrackingEnabled of a running VM read true right after the reconfigure, before the stun
+// that starts CBT. The API allows both, so code must handle both.
 func FlagAtOnce() Option { return func(v *VCenter) { v.flagAtOnce = true } }
 
-// Start makes an embedded vCenter that listens on a free loopback port. The
-// caller must Close it.
+// Start starts an embedded vCenter on a free loopback port. The caller must Close it.
 func Start(options ...Option) (*VCenter, error) {
 	return Listen("127.0.0.1:0", options...)
 }
 
-// Listen is Start at the address that is given (host:port).
+// Listen is Start at a given address (host:port).
 func Listen(address string, options ...Option) (*VCenter, error) {
 	v := &VCenter{
 		tracked:     map[types.ManagedObjectReference]*tracking{},
@@ -89,10 +84,7 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 	v.model = simulator.VPX()
 	v.model.Machine = 0
 	v.model.ClusterHost = 1
-	creating.Lock() // the simulator writes variables of its packages meanwhile
-	err = v.model.Create()
-	creating.Unlock()
-	if err != nil {
+	if err := Create(v.model); err != nil {
 		return nil, fmt.Errorf("create model: %w", err)
 	}
 	v.service = v.model.Service
@@ -110,6 +102,13 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 
 var creating sync.Mutex
 
+// Create creates a simulated inventory. Use it instead of the model's own method, which writes package variables.
+func Create(model *simulator.Model) error {
+	creating.Lock()
+	defer creating.Unlock()
+	return model.Create()
+}
+
 func (v *VCenter) serve(address string) error {
 	listener, err := listen(address)
 	if err != nil {
@@ -119,7 +118,7 @@ func (v *VCenter) serve(address string) error {
 	withUser := *v.URL
 	withUser.User = url.UserPassword(Username, Password)
 	v.service.RegisterSDK(v.service.Context.Map)
-	v.service.Listen = &withUser // the simulator checks a password only where it has one
+	v.service.Listen = &withUser // the simulator checks passwords only if this has one
 	manager := v.service.Context.Map.SessionManager()
 	manager.ServiceHostName = v.URL.Host
 	manager.ValidLogin = v.validLogin
@@ -135,7 +134,6 @@ func listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// answer serves calls until the server is closed.
 func (v *VCenter) answer(listener net.Listener) {
 	server, served := &http.Server{
 		Handler:           v.intercept(v.service.ServeMux),
@@ -152,7 +150,6 @@ func (v *VCenter) answer(listener net.Listener) {
 	}()
 }
 
-// stop drops all connections and takes no more.
 func (v *VCenter) stop() error {
 	v.mu.Lock()
 	server, served := v.server, v.served
@@ -162,8 +159,7 @@ func (v *VCenter) stop() error {
 	return err
 }
 
-// ForgetTasks is what a restart does to the tasks that vCenter knew: they go on,
-// and nobody is told how they end.
+// ForgetTasks makes vCenter forget its tasks, as a restart does. They continue, but their results are lost.
 func (v *VCenter) ForgetTasks() {
 	ctx := v.context()
 	if manager, ok := ctx.Map.Get(*v.client.ServiceContent.TaskManager).(*simulator.TaskManager); ok {
@@ -173,12 +169,10 @@ func (v *VCenter) ForgetTasks() {
 	}
 }
 
-// NotReady cuts the connections of that many calls, as a vCenter does that is
-// starting.
+// NotReady drops the connections of the next calls, as a vCenter does while it starts.
 func (v *VCenter) NotReady(calls int) *Interceptor { return v.DropBefore("", 0, calls) }
 
-// Restart is what a restart of vCenter looks like from outside: connections and
-// sessions are gone, tasks on the hosts go on.
+// Restart simulates a restart of vCenter: connections and sessions end, tasks on the hosts continue.
 func (v *VCenter) Restart() error {
 	if err := v.stop(); err != nil {
 		return err
@@ -192,8 +186,7 @@ func (v *VCenter) Restart() error {
 	return nil
 }
 
-// Close stops the server, dropping connections that are open, and removes the
-// files of the simulator.
+// Close stops the server, drops open connections and removes the simulator's files.
 func (v *VCenter) Close() error {
 	v.mu.Lock()
 	for _, i := range v.interceptors {
@@ -205,13 +198,13 @@ func (v *VCenter) Close() error {
 	return err
 }
 
-// CA is the certificate that signs the server's, in PEM.
+// CA returns the certificate to trust, in PEM.
 func (v *VCenter) CA() []byte { return v.cert.PEM }
 
-// Thumbprint is the SHA-256 fingerprint of the server's certificate.
+// Thumbprint returns the SHA-256 fingerprint of the server's certificate.
 func (v *VCenter) Thumbprint() string { return v.cert.Thumbprint }
 
-// RefuseLogins makes every further login fail with InvalidLogin.
+// RefuseLogins sets whether logins fail with InvalidLogin.
 func (v *VCenter) RefuseLogins(refuse bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -224,7 +217,7 @@ func (v *VCenter) validLogin(req *types.Login) bool {
 	return !v.refuseLogins && req.UserName == Username && req.Password == Password
 }
 
-// Revoke takes privileges from the account, on every object.
+// Revoke removes privileges from the account, on every object.
 func (v *VCenter) Revoke(privileges ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -233,7 +226,7 @@ func (v *VCenter) Revoke(privileges ...string) {
 	}
 }
 
-// Grant gives privileges back that Revoke took.
+// Grant restores revoked privileges.
 func (v *VCenter) Grant(privileges ...string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -242,23 +235,21 @@ func (v *VCenter) Grant(privileges ...string) {
 	}
 }
 
-// DenyTasks makes a method fail with NoPermission although the account seems to
-// have the privilege, as a role that was changed in between does.
+// DenyTasks makes a method fail with NoPermission although privilege checks pass, as after a role change.
 func (v *VCenter) DenyTasks(method string, deny bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.denied[method] = deny
 }
 
-// FailTasks makes that many tasks of a method, once they were started, end with
-// the fault SystemError in place of their work.
+// FailTasks makes the next tasks of a method start, do nothing and end with the fault SystemError.
 func (v *VCenter) FailTasks(method string, times int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.failing[method] = times
 }
 
-// fails says whether a task that starts now is to fail. Called with v.mu held.
+// fails reports whether a task that starts now must fail. v.mu must be held.
 func (v *VCenter) fails(method string) bool {
 	if v.failing[method] == 0 {
 		return false
@@ -273,17 +264,17 @@ func (v *VCenter) lacks(privilege string) bool {
 	return v.missing[privilege]
 }
 
-// SetPageSize sets how many bytes of a disk one QueryChangedDiskAreas covers.
+// SetPageSize sets how many bytes of a disk one QueryChangedDiskAreas call covers.
 func (v *VCenter) SetPageSize(bytes int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.pageSize = bytes
 }
 
-// Sessions counts the sessions that are logged in now.
+// Sessions returns the number of sessions.
 func (v *VCenter) Sessions() int { return len(v.sessionKeys()) }
 
-// DropSessions ends every session as an administrator or an idle timeout would.
+// DropSessions ends all sessions, as an administrator or an idle timeout would.
 func (v *VCenter) DropSessions() {
 	ctx := v.context()
 	for _, key := range v.sessionKeys() {
@@ -295,7 +286,7 @@ func (v *VCenter) DropSessions() {
 	v.ended = make(chan struct{})
 }
 
-// sessionsEnd is closed when the sessions of now are ended from outside.
+// sessionsEnd returns a channel that the next DropSessions closes.
 func (v *VCenter) sessionsEnd() <-chan struct{} {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -315,7 +306,7 @@ func (v *VCenter) sessionKeys() []string {
 	return keys
 }
 
-// context is what the simulator wants for a change from outside of a request.
+// context returns what the simulator needs for a change outside a request.
 func (v *VCenter) context() *simulator.Context {
 	ctx := *v.service.Context
 	ctx.Context = context.Background()
@@ -323,7 +314,7 @@ func (v *VCenter) context() *simulator.Context {
 	return &ctx
 }
 
-// AddFolder makes a VM folder and those above it: "/DC0/vm/prod/web".
+// AddFolder creates a VM folder such as "/DC0/vm/prod/web", and its parents.
 func (v *VCenter) AddFolder(path string) error {
 	_, err := v.folder(path)
 	return err
@@ -349,7 +340,7 @@ func (v *VCenter) folder(path string) (*object.Folder, error) {
 	return parent.CreateFolder(ctx, filepath.Base(path))
 }
 
-// Machines lists the VMs in the order of their references.
+// Machines returns all VMs in the order of their references.
 func (v *VCenter) Machines() []*Machine {
 	var machines []*Machine
 	for _, entity := range v.service.Context.Map.All("VirtualMachine") {

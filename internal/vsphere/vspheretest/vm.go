@@ -11,10 +11,10 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// maxDepth is the longest chain of snapshots that vSphere allows (fact 17).
+// maxDepth is the longest snapshot chain in vSphere (fact 17).
 const maxDepth = 32
 
-// trackedVM stands in for the simulator's VM for one call.
+// trackedVM replaces the simulator's VM for one call.
 type trackedVM struct {
 	*simulator.VirtualMachine
 	vcenter *VCenter
@@ -70,7 +70,7 @@ func (m *trackedVM) CreateSnapshotExTask(ctx *simulator.Context, req *types.Crea
 }
 
 func (m *trackedVM) createSnapshot(ctx *simulator.Context, req *types.CreateSnapshot_Task) (types.ManagedObjectReference, types.BaseMethodFault) {
-	// fact 21: these are escaped in what is stored, as in every name.
+	// fact 21: vCenter escapes these in every name that it stores.
 	req.Name = strings.NewReplacer("%", "%25", "/", "%2f", `\`, "%5c").Replace(req.Name)
 	return m.vcenter.runTask(ctx, m.VirtualMachine, "CreateSnapshot_Task", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		prepare := func() types.BaseMethodFault {
@@ -91,7 +91,7 @@ func (m *trackedVM) createSnapshot(ctx *simulator.Context, req *types.CreateSnap
 	})
 }
 
-// cannotSnapshot is fact 17.
+// cannotSnapshot implements fact 17.
 func (m *trackedVM) cannotSnapshot(memory bool) types.BaseMethodFault {
 	switch {
 	case m.Config.Template, !m.Capability.SnapshotOperationsSupported, protected(m.Runtime.FaultToleranceState):
@@ -160,7 +160,7 @@ func depth(tree []types.VirtualMachineSnapshotTree) int {
 	return deepest
 }
 
-// hardwareVersion is the number in "vmx-07".
+// hardwareVersion returns 7 for "vmx-07", 0 if it cannot be parsed.
 func hardwareVersion(version string) int {
 	n, err := strconv.Atoi(strings.TrimPrefix(version, "vmx-"))
 	if err != nil {

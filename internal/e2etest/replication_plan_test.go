@@ -1,0 +1,101 @@
+package e2etest
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vmware/govmomi/simulator"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
+)
+
+func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
+	t.Parallel()
+	vcenter, _ := startVCenter(t)
+	vm, err := vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/win01", Disks: []vspheretest.Disk{{}, {Kind: vspheretest.SeSparse}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vm.Change(func(vm *simulator.VirtualMachine) { vm.Config.GuestId = "windows2019srv_64Guest" })
+	const openstack = `
+  openstack = {
+    availability_zone = "nova"
+    flavor_id         = "f"
+    network_mappings  = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
+  }
+  cutover = %s
+`
+	cutover := []string{"Source Will Be Shut Down", "virt-v2v Converts the First Disk Only", "Windows Guest Without VMware Tools"}
+	for name, test := range map[string]struct {
+		lines    string
+		says, no []string
+	}{
+		"a disk left out": {`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a" } }`, []string{"Disks Not Copied", "Hard disk 2 (device key 2001)"}, cutover},
+		"SeSparse": {
+			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a", "2001" = "nbd://127.0.0.1:10808/b" } }`,
+			[]string{"Disks That migratekit May Not Read", "Hard disk 2 (device key 2001)"},
+			append(cutover, "Disks Not Copied"),
+		},
+		"a cycle to OpenStack": {fmt.Sprintf(openstack, "false"), []string{"Disks That migratekit May Not Read"}, cutover},
+		"a cutover":            {fmt.Sprintf(openstack, "true"), cutover, []string{"Disks Not Copied"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, _ := replicated(t, vcenter, "")
+			w.useOpenStack()
+			w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/win01\"\n"+test.lines+"\n}\n")
+			output := words(w.terraform(0, "plan"))
+			for _, text := range test.says {
+				if !strings.Contains(output, text) {
+					t.Errorf("it does not say %q:\n%s", text, output)
+				}
+			}
+			for _, text := range test.no {
+				if strings.Contains(output, text) {
+					t.Errorf("it says %q:\n%s", text, output)
+				}
+			}
+		})
+	}
+}
+
+// A leftover snapshot that the cycle will remove does not block the plan.
+func TestPlanLeavesOutWhatTheCycleRemoves(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	if err := vm.AddSnapshot("migratekit", ""); err != nil {
+		t.Fatal(err)
+	}
+	w, _ := replicated(t, vcenter, "  on_leftover_snapshot = \"remove\"\n")
+	if output := w.terraform(0, "plan"); strings.Contains(output, "Snapshots in the Way") {
+		t.Errorf("plan:\n%s", output)
+	}
+	w.terraform(0, "apply", "-auto-approve")
+}
+
+func TestTrackingResetAfterThePlan(t *testing.T) {
+	t.Parallel()
+	vcenter, vm := startVCenter(t)
+	w, steer := replicated(t, vcenter, "  on_tracking_reset = \"fail\"\n  triggers = { run = terraform_data.run.output }\n")
+	run := func(n string) {
+		w.write(filepath.Join(w.dir, "run.tf"), "resource \"terraform_data\" \"run\" {\n  input = \""+n+"\"\n}\n")
+	}
+	run("1")
+	w.terraform(0, "apply", "-auto-approve")
+	run("2")
+	w.terraform(0, "plan", "-out=saved")
+	vm.ResetTracking()
+	if output := words(w.terraform(1, "apply", "saved")); !strings.Contains(output, "Change Tracking Was Reset") {
+		t.Errorf("apply:\n%s", output)
+	}
+	if runs, err := migratekittest.Invocations(filepath.Join(steer, "runs")); err != nil || len(runs) != 1 {
+		t.Errorf("%d runs of migratekit, %v", len(runs), err)
+	}
+	// The next plan fails too, and names the way to destroy.
+	if output := words(w.terraform(1, "plan")); !strings.Contains(output, "terraform destroy -refresh=false") {
+		t.Errorf("plan:\n%s", output)
+	}
+}

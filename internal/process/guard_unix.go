@@ -1,0 +1,74 @@
+//go:build unix
+
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// guardScript ends the child if this process is killed: its input then ends without a second line. It reads the child's output, so that the
+// child does not die of a broken pipe, signals its group, waits for the grace, kills what is left and removes the temporary directory.
+//
+// $1 is the signal (0 for none), $2 the grace in seconds, $3 the directory, descriptor 3 the output. If the leader of the group has
+// ended (a script), the others are always signalled. If this process was killed before it wrote the group's ID, the guard finds the child by its TMPDIR
+// (Linux only).
+const guardScript = `if read -r group; then
+	read -r _ && exit
+else
+	for process in /proc/[0-9]*; do
+		if grep -qszxF "TMPDIR=$3" "$process/environ"; then
+			group=$(sed 's/.*) [A-Za-z] [0-9]* \([0-9]*\) .*/\1/' "$process/stat")
+		fi
+	done
+fi
+[ -n "$group" ] || { rm -rf -- "$3"; exit; }
+cat <&3 >/dev/null &
+kill -s "$1" -- "-$group" 2>/dev/null
+left=$2 told=
+while [ "$left" -gt 0 ] && kill -s 0 -- "-$group" 2>/dev/null; do
+	sleep 1
+	left=$((left - 1))
+	if [ -z "$told" ] && { ! kill -s 0 "$group" || grep -q "^State:.Z" "/proc/$group/status"; } 2>/dev/null; then
+		told=yes
+		kill -s TERM -- "-$group" 2>/dev/null
+	fi
+done
+kill -s KILL -- "-$group" 2>/dev/null
+rm -rf -- "$3"`
+
+// guard is a process that runs guardScript.
+type guard struct {
+	cmd   *exec.Cmd
+	input io.WriteCloser
+}
+
+func startGuard(ctx context.Context, grace time.Duration, temporary string, output *os.File) (*guard, error) {
+	seconds := strconv.Itoa(int(grace.Seconds()) + 1)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", "-c", guardScript, "sh", orphanSignal, seconds, temporary) //nolint:gosec // the arguments are ours
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.ExtraFiles = []*os.File{output} // descriptor 3
+	input, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start the guard of migratekit: %w", err)
+	}
+	return &guard{cmd, input}, nil
+}
+
+func (g *guard) watch(group int) { _, _ = fmt.Fprintln(g.input, group) }
+
+// dismiss ends the guard after the child has ended, or if it was never started.
+func (g *guard) dismiss() {
+	_, _ = fmt.Fprintln(g.input)
+	_ = g.input.Close()
+	_ = g.cmd.Wait()
+}

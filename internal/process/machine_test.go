@@ -1,0 +1,257 @@
+package process_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/process"
+)
+
+// script returns a job that runs a shell script in place of migratekit.
+func script(text string) migratekit.Job {
+	return migratekit.Job{
+		Program:   "/bin/sh",
+		Args:      []migratekit.Arg{{Value: "-c"}, {Value: text}, {Value: "sh"}, {Value: "--vmware-password"}, {Value: "s3cr3t!", Secret: true}},
+		StopGrace: time.Minute,
+	}
+}
+
+// run runs a job and returns its log too.
+func run(ctx context.Context, job migratekit.Job) (log string, outcome migratekit.Outcome, err error) {
+	var lines strings.Builder
+	outcome, err = process.NewMachine(slog.New(slog.DiscardHandler)).Run(ctx, job, migratekit.Sink{
+		Line: func(text string) { lines.WriteString(text + "\n") },
+	})
+	return lines.String(), outcome, err
+}
+
+func TestRunReadsTheLog(t *testing.T) {
+	t.Parallel()
+	log, outcome, err := run(t.Context(), script(`
+printf '\r\033[Kcopying 50%%\r\033[Kcopying 100%%\n'
+echo 'time="2026-11-23T02:09:03Z" level=info msg="Starting full copy" disk="[ds] vm/vm.vmdk" vm=name' >&2
+echo 'vm=name disk="[ds 2] vm/vm_1.vmdk" msg="Starting incremental copy" level=info' >&2
+echo 'level=error msg="Error reading progress: file already closed"' >&2
+echo 'nbdkit password=s3cr3t! and in a URL s3cr3t%21' >&2
+echo 'time="x" level=info msg="Migration completed"' >&2
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []migratekit.Copy{{Disk: "[ds] vm/vm.vmdk", Full: true}, {Disk: "[ds 2] vm/vm_1.vmdk"}}
+	if !outcome.Completed || !slices.Equal(outcome.Copies, want) {
+		t.Errorf("outcome %+v", outcome)
+	}
+	for _, secret := range []string{"s3cr3t!", "s3cr3t%21", "\x1b["} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds %q:\n%s", secret, log)
+		}
+	}
+	for _, part := range []string{"# started at ", "/bin/sh -c", "--vmware-password ********", "Starting full copy", "# ended at "} {
+		if !strings.Contains(log, part) {
+			t.Errorf("the log has no %q:\n%s", part, log)
+		}
+	}
+}
+
+func TestRunGivesTheLastLines(t *testing.T) {
+	t.Parallel()
+	_, outcome, err := run(t.Context(), script(`i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo "line $i s3cr3t!"; done; exit 1`))
+	var exit *process.ExitError
+	if !errors.As(err, &exit) || exit.Killed {
+		t.Fatalf("error %v", err)
+	}
+	if len(outcome.Tail) != 20 || outcome.Tail[0] != "line 81 ********" || outcome.Tail[19] != "line 100 ********" {
+		t.Errorf("tail %q", outcome.Tail)
+	}
+	if outcome.Completed {
+		t.Error("a failing run is completed")
+	}
+}
+
+// An interrupt reaches migratekit once; it has the grace to remove its
+// snapshot, and what it started goes with it.
+func TestRunInterrupts(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	ready := filepath.Join(t.TempDir(), "ready")
+	go func() {
+		defer cancel()
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for range ticker.C {
+			if _, err := os.Stat(ready); err == nil || t.Context().Err() != nil {
+				return
+			}
+		}
+	}()
+	log, _, err := run(ctx, script(`
+trap 'echo interrupted; kill $!; exit 1' INT
+sleep 600 &
+: >'`+ready+`'
+wait
+`))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	var exit *process.ExitError
+	if !errors.As(err, &exit) || exit.Killed {
+		t.Errorf("error %v", err)
+	}
+	if strings.Count(log, "\ninterrupted\n") != 1 {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+func TestRunKillsTheDeaf(t *testing.T) {
+	t.Parallel()
+	job := script(`trap '' INT; while :; do sleep 1; done`)
+	job.StopGrace = 50 * time.Millisecond
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	_, _, err := run(ctx, job)
+	var exit *process.ExitError
+	if !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &exit) || !exit.Killed {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Something that holds the output and outlives migratekit must not hold us.
+func TestRunLeavesNobodyBehind(t *testing.T) {
+	t.Parallel()
+	log, _, err := run(t.Context(), script(`sleep 600 & echo "child $!"; exit 0`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(log, "\nchild ")
+	pid, _, _ := strings.Cut(after, "\n")
+	eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
+}
+
+// A directory for temporary files that the practitioner chose is where the run's
+// own is made, and nothing stays in it.
+func TestRunKeepsTheChosenTemporaryDirectoryClean(t *testing.T) {
+	t.Parallel()
+	chosen := t.TempDir()
+	record := filepath.Join(t.TempDir(), "record")
+	job := script("printf %s \"$TMPDIR\" >" + record + "; touch \"$TMPDIR/left\"")
+	job.Environment = map[string]string{"TMPDIR": chosen}
+	_, _, err := run(t.Context(), job)
+	if used, _ := os.ReadFile(record); err != nil || filepath.Dir(string(used)) != chosen {
+		t.Errorf("%s, %v", used, err)
+	}
+	if left, err := os.ReadDir(chosen); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+func TestRunEnvironment(t *testing.T) {
+	t.Setenv("VSPHERE_PASSWORD", "of the provider")
+	t.Setenv("OS_REGION_NAME", "inherited")
+	job := script(`env; [ -d "$TMPDIR" ] && : >"$TMPDIR/migratekit-1"; cat; exit 0`)
+	job.Environment = map[string]string{"OS_AUTH_URL": "http://given"}
+	log, _, err := run(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"OS_AUTH_URL=http://given", "OS_REGION_NAME=inherited", "TMPDIR="} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the environment has no %s", want)
+		}
+	}
+	if strings.Contains(log, "VSPHERE_PASSWORD") {
+		t.Error("the environment has the provider's own variables")
+	}
+	_, after, _ := strings.Cut(log, "TMPDIR=")
+	dir, _, _ := strings.Cut(after, "\n")
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
+	}
+}
+
+func TestCheckFindsTheProgram(t *testing.T) {
+	t.Parallel()
+	machine := process.NewMachine(slog.New(slog.DiscardHandler))
+	check := func(program string) error {
+		return errors.Join(machine.Check(t.Context(), migratekit.Job{Program: program})...)
+	}
+	if err := check(filepath.Join(t.TempDir(), "migratekit")); !errors.Is(err, process.ErrNotInstalled) {
+		t.Errorf("error %v", err)
+	}
+	if err := check("sh"); errors.Is(err, process.ErrNotInstalled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCheckFindsNoPlaceForTemporaryFiles(t *testing.T) {
+	t.Parallel()
+	job := script("exit 0")
+	job.Environment = map[string]string{"TMPDIR": filepath.Join(t.TempDir(), "missing")}
+	err := errors.Join(process.NewMachine(slog.New(slog.DiscardHandler)).Check(t.Context(), job)...)
+	if _, ok := errors.AsType[*process.TemporaryError](err); !ok {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A secret that a very long line is cut in is in neither part, wherever the cut
+// falls; what ends in CR CR LF is a line.
+func TestRunCutsLongLines(t *testing.T) {
+	t.Parallel()
+	log, outcome, err := run(t.Context(), script(`
+for i in 1 2 3; do head -c 70000 /dev/zero | sed 's/\x00/s3cr3t! /g'; printf "%${i}s" x; done
+printf '\nmsg="Migration completed"\r\r\n'
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log = strings.ReplaceAll(log, "********", "")
+	for part := range strings.FieldsSeq(log[strings.Index(log, "\n"):]) {
+		if strings.Contains("s3cr3t!", part) && len(part) > 1 {
+			t.Errorf("the log has %q, a part of the secret", part)
+			break
+		}
+	}
+	if !outcome.Completed {
+		t.Error("the end was not noticed")
+	}
+	for _, line := range outcome.Tail {
+		if len(line) > 600 {
+			t.Errorf("a line of %d bytes for a diagnostic", len(line))
+		}
+	}
+}
+
+func TestCheckFindsMissingTools(t *testing.T) {
+	t.Parallel()
+	install := func(script string) map[string]string {
+		directory := t.TempDir()
+		if script != "" {
+			if err := os.WriteFile(filepath.Join(directory, "nbdkit"), []byte("#!/bin/sh\n"+script), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return map[string]string{"PATH": directory}
+	}
+	for name, test := range map[string]struct{ script, want string }{
+		"no nbdkit":     {"", "nbdkit is not in PATH"},
+		"no plugin":     {"exit 1", "has no plugin vddk"},
+		"all there":     {`[ "$1 $2" = "vddk --dump-plugin" ]`, ""},
+		"another error": {"kill -9 $$", "signal: killed"},
+	} {
+		job := script("exit 0")
+		job.Environment = install(test.script)
+		err := errors.Join(process.NewMachine(slog.New(slog.DiscardHandler)).Check(t.Context(), job)...)
+		missing, found := errors.AsType[*process.MissingToolError](err)
+		if found != (test.want != "") || (found && !strings.Contains(missing.Problem, test.want)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package process_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be a provider that runs a script, to be killed.
+func TestMain(m *testing.M) {
+	if text := os.Getenv("VMA_TEST_RUN"); text != "" {
+		job := script(text)
+		job.StopGrace = time.Second
+		_, _, err := run(context.Background(), job)
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// Where the provider is killed, migratekit is told to end; what is deaf to
+// that, and what it started, is killed after the grace.
+func TestNoOrphanSurvivesTheProvider(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"one that listens": `trap 'echo told; exit 1' TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done`,
+		"a deaf one":       `trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $$ $! >"$DIR/pids"; while :; do sleep 0.05; done`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			provider := exec.CommandContext(t.Context(), os.Args[0])
+			provider.Env = append(os.Environ(), "VMA_TEST_RUN="+text, "VMA_TEST_DIR="+dir, "DIR="+dir)
+			if err := provider.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var pids []string
+			eventually(t, "the script to start", func() bool {
+				content, err := os.ReadFile(filepath.Join(dir, "pids"))
+				pids = strings.Fields(string(content))
+				return err == nil && strings.HasSuffix(string(content), "\n")
+			})
+			if err := provider.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = provider.Wait()
+			for _, pid := range pids {
+				eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
+			}
+		})
+	}
+}
+
+// alive says whether there is a process of that ID that is no zombie.
+func alive(t *testing.T, pid string) bool {
+	t.Helper()
+	if _, err := strconv.Atoi(pid); err != nil {
+		t.Fatal(err)
+	}
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// eventually waits for what another process does.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !done() {
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("still waiting for %s", what)
+		case <-ticker.C:
+		}
+	}
+}
+
+// migratekit may run behind a script that does not give its place to it: an
+// interrupt reaches it all the same, and so does the end of the provider.
+func TestMigratekitBehindAScript(t *testing.T) {
+	t.Parallel()
+	const behind = `echo start; sh -c 'trap ": >\"$DIR/told\"; echo told; exit 1" INT TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done'; exit $?`
+	t.Run("interrupted", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		job := script(behind)
+		job.Environment = map[string]string{"DIR": dir}
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			eventually(t, "the script to start", func() bool { _, err := os.Stat(filepath.Join(dir, "pids")); return err == nil })
+			cancel()
+		}()
+		log, _, err := run(ctx, job)
+		if !errors.Is(err, context.Canceled) || !strings.Contains(log, "\ntold\n") {
+			t.Errorf("%v\n%s", err, log)
+		}
+	})
+	t.Run("orphaned", func(t *testing.T) {
+		t.Parallel()
+		dir, temporary := t.TempDir(), t.TempDir()
+		provider := exec.CommandContext(t.Context(), os.Args[0])
+		provider.Env = append(os.Environ(), "VMA_TEST_RUN="+behind, "VMA_TEST_DIR="+dir, "DIR="+dir, "TMPDIR="+temporary)
+		if err := provider.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var pid string
+		eventually(t, "the script to start", func() bool {
+			content, err := os.ReadFile(filepath.Join(dir, "pids"))
+			pid = strings.TrimSpace(string(content))
+			return err == nil && pid != ""
+		})
+		if err := provider.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = provider.Wait()
+		eventually(t, "the end of migratekit", func() bool { return !alive(t, pid) })
+		eventually(t, "the end of its temporary files", func() bool {
+			left, err := os.ReadDir(temporary)
+			return err == nil && len(left) == 0
+		})
+		if _, err := os.Stat(filepath.Join(dir, "told")); err != nil {
+			t.Errorf("it was killed, and never told to end: %v", err)
+		}
+	})
+}
+
+// A run that comes to its end although it was interrupted has come to its end.
+func TestRunEndsWellAllTheSame(t *testing.T) {
+	t.Parallel()
+	ready := filepath.Join(t.TempDir(), "ready")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		eventually(t, "the script to start", func() bool { _, err := os.Stat(ready); return err == nil })
+		cancel()
+	}()
+	_, outcome, err := run(ctx, script(`
+trap 'echo "level=info msg=\"Cutover completed\""; exit 0' INT
+: >'`+ready+`'
+while :; do sleep 0.05; done
+`))
+	if err != nil || !outcome.CutOver || outcome.Completed {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+}

@@ -1,0 +1,32 @@
+package process
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// ownGroup puts the child into its own process group, so that a Ctrl-C in the console does not reach it.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+// interrupt kills the child, because Windows cannot interrupt one process.
+func interrupt(process *os.Process) error { return process.Kill() }
+
+// killGroup does nothing, because Windows has no signal for a group.
+func killGroup(*os.Process) {}
+
+func wasKilled(*exec.ExitError) bool { return false }
+
+// guard does nothing, because Windows has no signal for a group.
+type guard struct{}
+
+func startGuard(context.Context, time.Duration, string, *os.File) (*guard, error) {
+	return &guard{}, nil
+}
+
+func (*guard) watch(int) {}
+func (*guard) dismiss()  {}

@@ -1,0 +1,107 @@
+package provider
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+)
+
+// The keys of private state. Terraform compares private state when it looks for drift, so nothing volatile may be in it.
+const (
+	// privateFound has the CBT setting that vma_cbt found at create.
+	privateFound = "found"
+	// privateInterrupted is true if the state of a vma_cbt has what was planned, and the VM was not read since.
+	privateInterrupted = "interrupted"
+	// privateNames has the names of the VM in the configuration that was applied last, by attribute.
+	privateNames = "names"
+	// privateTracking has the cbt.Tracking that Read saw. planned_cycle is made from it: Terraform plans again during an apply, and
+	// the plan must come out the same even if another resource has changed the VM meanwhile.
+	privateTracking = "seen"
+	// privateSizes has the disks' sizes at their last copy in bytes, by device key.
+	privateSizes = "sizes"
+)
+
+// privateState is the part of the framework's private state that is needed here; its type is not exported.
+type privateState interface {
+	GetKey(ctx context.Context, key string) ([]byte, diag.Diagnostics)
+	SetKey(ctx context.Context, key string, value []byte) diag.Diagnostics
+}
+
+func savePrivate(ctx context.Context, to privateState, key string, value any) diag.Diagnostics {
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		return diag.Diagnostics{diag.NewErrorDiagnostic("Unable to Save Private State", err.Error())}
+	}
+	return to.SetKey(ctx, key, encoded)
+}
+
+// loadPrivate reports whether there is a value. One that cannot be decoded counts as missing.
+func loadPrivate(ctx context.Context, from privateState, key string, value any) bool {
+	encoded, _ := from.GetKey(ctx, key)
+	return len(encoded) > 0 && json.Unmarshal(encoded, value) == nil
+}
+
+func saveTracking(ctx context.Context, to privateState, tracking cbt.Tracking) diag.Diagnostics {
+	return savePrivate(ctx, to, privateTracking, tracking)
+}
+
+// loadTracking returns what Read saw, or fallback if no Read saved anything.
+func loadTracking(ctx context.Context, from privateState, fallback cbt.Tracking) cbt.Tracking {
+	var tracking cbt.Tracking
+	if !loadPrivate(ctx, from, privateTracking, &tracking) {
+		return fallback
+	}
+	return tracking
+}
+
+// saveSizes adds the sizes of the disks that a cycle copied.
+func saveSizes(ctx context.Context, to privateState, result *replication.Result) diag.Diagnostics {
+	sizes := loadSizes(ctx, to)
+	for key := range result.Disks {
+		sizes[key] = result.Status.Disk(key).Capacity
+	}
+	return savePrivate(ctx, to, privateSizes, sizes)
+}
+
+func loadSizes(ctx context.Context, from privateState) map[int32]int64 {
+	sizes := map[int32]int64{}
+	loadPrivate(ctx, from, privateSizes, &sizes)
+	return sizes
+}
+
+func saveNames(ctx context.Context, to privateState, config vmNames) diag.Diagnostics {
+	names := map[string]string{}
+	for _, name := range config.given() {
+		names[name.attribute()] = name.String()
+	}
+	return savePrivate(ctx, to, privateNames, names)
+}
+
+// loadNames returns nil if nothing was applied, as after an import.
+func loadNames(ctx context.Context, from privateState) map[string]string {
+	var names map[string]string
+	loadPrivate(ctx, from, privateNames, &names)
+	return names
+}
+
+func saveInterrupted(ctx context.Context, to privateState, interrupted bool) diag.Diagnostics {
+	return savePrivate(ctx, to, privateInterrupted, interrupted)
+}
+
+func loadInterrupted(ctx context.Context, from privateState) bool {
+	var interrupted bool
+	return loadPrivate(ctx, from, privateInterrupted, &interrupted) && interrupted
+}
+
+// foundCBT is the CBT setting before vma_cbt was created.
+type foundCBT struct {
+	Enabled bool `json:"enabled"`
+}
+
+func saveFound(ctx context.Context, to privateState, status *cbt.Status) diag.Diagnostics {
+	return savePrivate(ctx, to, privateFound, foundCBT{Enabled: status.Enabled()})
+}

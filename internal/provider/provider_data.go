@@ -1,0 +1,157 @@
+package provider
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/process"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+// providerData is what a configured provider passes to its resources, data sources and actions.
+type providerData struct {
+	// known is false if the provider's configuration depends on values that are known only after apply. Then everything
+	// below is empty.
+	known   bool
+	manager *cbt.Manager
+	runner  *replication.Runner
+	// vcenter is used through manager and runner; it is here to be closed.
+	vcenter *vsphere.Client
+
+	autoCBT               bool
+	migratekitPath        string
+	migratekitEnvironment map[string]string
+	logDirectory          string
+	// refreshed has the IDs of the resources that this process has read; a process that only applies a plan reads none.
+	refreshed sync.Map
+	// gone has the names of VMs that are in state and no longer in vCenter.
+	gone sync.Map
+}
+
+// newProviderData takes each value from the configuration, else from the environment, and reports all problems at once.
+func newProviderData(ctx context.Context, config providerModel, version string, diags *diag.Diagnostics) *providerData {
+	if config.hasUnknown() {
+		return &providerData{}
+	}
+	p := &providerData{
+		known:          true,
+		autoCBT:        boolean(config.AutoCBT, "auto_cbt", "VMA_AUTO_CBT", true, diags),
+		migratekitPath: cmp.Or(text(config.MigratekitPath, "VMA_MIGRATEKIT_PATH"), "migratekit"),
+		logDirectory: cmp.Or(text(config.LogDirectory, "VMA_LOG_DIRECTORY"),
+			filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma")),
+	}
+	diags.Append(config.MigratekitEnvironment.ElementsAs(ctx, &p.migratekitEnvironment, false)...)
+	log := newLogger()
+	settings := vsphere.Config{
+		Log:        log,
+		Server:     required(config.VCenter, "vcenter", "VSPHERE_SERVER", diags),
+		Username:   required(config.Username, "username", "VSPHERE_USER", diags),
+		Password:   required(config.Password, "password", "VSPHERE_PASSWORD", diags),
+		Insecure:   boolean(config.Insecure, "insecure", "VSPHERE_ALLOW_UNVERIFIED_SSL", false, diags),
+		CAFile:     text(config.CAFile, "VSPHERE_CA_FILE"),
+		Thumbprint: text(config.Thumbprint, "VSPHERE_THUMBPRINT"),
+		UserAgent:  "terraform-provider-vma/" + version,
+	}
+	if diags.HasError() {
+		return nil
+	}
+	checkServer(settings, diags)
+	if diags.HasError() {
+		return nil
+	}
+	client, err := vsphere.NewClient(settings)
+	if err != nil {
+		diags.AddAttributeError(path.Root("ca_file"), "Invalid ca_file",
+			"The certificates in ca_file (VSPHERE_CA_FILE) cannot be read. Set it to the path of a PEM file, or to several paths separated as in PATH.\n\n"+err.Error())
+		return nil
+	}
+	p.vcenter = client
+	p.manager = cbt.NewManager(client, log)
+	p.runner = replication.NewRunner(client, p.manager, process.NewMachine(log), log)
+	return p
+}
+
+// checkServer validates values that may come from the environment, which no schema validates.
+func checkServer(settings vsphere.Config, diags *diag.Diagnostics) {
+	if _, err := vsphere.ParseServer(settings.Server); err != nil {
+		diags.Append(invalidServer(path.Root("vcenter"), err))
+	}
+	if settings.Thumbprint == "" {
+		return
+	}
+	if _, err := vsphere.ParseThumbprint(settings.Thumbprint); err != nil {
+		diags.Append(invalidThumbprint(path.Root("thumbprint"), settings.Thumbprint, err))
+	}
+}
+
+func (m providerModel) hasUnknown() bool {
+	if m.MigratekitEnvironment.IsUnknown() {
+		return true
+	}
+	for _, element := range m.MigratekitEnvironment.Elements() {
+		if element.IsUnknown() {
+			return true
+		}
+	}
+	return m.VCenter.IsUnknown() || m.Username.IsUnknown() || m.Password.IsUnknown() || m.Insecure.IsUnknown() ||
+		m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
+		m.LogDirectory.IsUnknown()
+}
+
+func text(value types.String, variable string) string {
+	return cmp.Or(value.ValueString(), os.Getenv(variable))
+}
+
+func required(value types.String, attribute, variable string, diags *diag.Diagnostics) string {
+	s := text(value, variable)
+	if s == "" {
+		diags.AddAttributeError(path.Root(attribute), "Missing "+attribute,
+			fmt.Sprintf("The provider needs %s: set it in the provider block, or %s in the environment.", attribute, variable))
+	}
+	return s
+}
+
+func boolean(value types.Bool, attribute, variable string, fallback bool, diags *diag.Diagnostics) bool {
+	if !value.IsNull() {
+		return value.ValueBool()
+	}
+	s := os.Getenv(variable)
+	if s == "" {
+		return fallback
+	}
+	parsed, err := strconv.ParseBool(s)
+	if err != nil {
+		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
+			fmt.Sprintf("The environment variable %s is %q. Set it to true or false.", variable, s))
+	}
+	return parsed
+}
+
+// toProviderData converts what Configure gets. It returns nil before the provider is configured, as when a configuration is only
+// validated.
+func toProviderData(data any, diags *diag.Diagnostics) *providerData {
+	if data == nil {
+		return nil
+	}
+	p, ok := data.(*providerData)
+	if !ok {
+		diags.AddError("Unable to Configure vma", fmt.Sprintf("The provider passed on configuration data of the type %T. This is a bug in the provider; please report it.", data))
+	}
+	return p
+}
+
+func (p *providerData) wasRefreshed(id string) bool {
+	_, ok := p.refreshed.Load(id)
+	return ok
+}

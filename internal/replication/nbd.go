@@ -1,0 +1,110 @@
+package replication
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+)
+
+var _ Target = (*NBD)(nil)
+
+// NBD copies to NBD exports. The change IDs are in Terraform's state, and the run's change-ID store passes them on.
+type NBD struct {
+	// Exports are by device key.
+	Exports map[int32]nbd.URI
+}
+
+// Disks implements Target: only disks with an export are copied.
+func (t *NBD) Disks(tracking cbt.Tracking) []int32 {
+	var keys []int32
+	for _, disk := range tracking.Disks {
+		if _, ok := t.Exports[disk.Key]; ok {
+			keys = append(keys, disk.Key)
+		}
+	}
+	return keys
+}
+
+// Check implements Target.
+func (t *NBD) Check(ctx context.Context, place migratekit.Place, source Source) Findings {
+	var f Findings
+	status := source.Status
+	var problems, all, left []string
+	for _, disk := range status.Disks {
+		all = append(all, fmt.Sprintf("%d (%s)", disk.Key, disk.Label))
+		if _, ok := t.Exports[disk.Key]; !ok {
+			left = append(left, disk.String())
+		}
+	}
+	for key := range t.Exports {
+		if status.Disk(key) == nil {
+			problems = append(problems, fmt.Sprintf("%s has no disk with the device key %d; its disks are %s",
+				status.VM.Path, key, strings.Join(all, ", ")))
+		}
+	}
+	slices.Sort(problems)
+	problems = append(problems, untrackableDisks(status, t.Disks(status.Tracking()),
+		"leave it out of nbd.exports, or give it a form that can be tracked")...)
+	if len(problems) > 0 {
+		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems, Subject: SubjectExports})
+	} else if err := t.verify(ctx, place, status); err != nil {
+		f.Errors = append(f.Errors, err)
+	}
+	if len(left) > 0 {
+		f.warn(SubjectExports, "Disks Not Copied",
+			"%q has disks without an export, which this cycle does not copy: %s. Add an export for each of them to nbd.exports. If you do not need these disks, ignore this warning.",
+			status.VM.Path, strings.Join(left, ", "))
+	}
+	return f
+}
+
+// verify checks all exports at once.
+func (t *NBD) verify(ctx context.Context, place migratekit.Place, status *cbt.Status) error {
+	if place.Dial == nil {
+		return nil
+	}
+	var group errgroup.Group
+	for key, uri := range t.Exports {
+		group.Go(func() error {
+			size := uint64(status.Disk(key).Capacity) //nolint:gosec // a capacity is not negative
+			err := nbd.Verify(ctx, place.Dial, uri, size)
+			if err == nil && uri.TLS {
+				err = nbd.Verify(ctx, place.Dial, uri.Plain(), size) // migratekit does not support TLS
+			}
+			if err != nil {
+				return &ExportError{Key: key, Err: err}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// Job implements Target.
+func (t *NBD) Job(common migratekit.Common, source Source) migratekit.Job {
+	target := migratekit.NBD{
+		Exports: map[int32]migratekit.Export{}, SingleDisk: len(source.Status.Disks) == 1,
+		JobID: "vma-" + strings.ToLower(rand.Text()[:16]), KnownChangeIDs: map[int32]string{},
+	}
+	for key, uri := range t.Exports {
+		target.Exports[key], target.Port = migratekit.Export{URI: uri.Plain().String(), Name: uri.Export}, uri.Port
+	}
+	for _, key := range t.Disks(source.Status.Tracking()) {
+		target.KnownChangeIDs[key] = source.Previous[key]
+	}
+	return migratekit.NewNBDJob(common, target)
+}
+
+// Copied implements Target: migratekit files a disk's change ID after its copy.
+func (t *NBD) Copied(key int32, e Evidence) bool { return e.Outcome.ChangeIDs[key] != "" }
+
+// Final implements Target.
+func (t *NBD) Final() bool { return false }

@@ -1,0 +1,87 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+)
+
+var _ Target = (*OpenStack)(nil)
+
+// OpenStack copies to Cinder volumes, and boots a server from them at the cutover. migratekit keeps the change IDs.
+type OpenStack struct{ migratekit.OpenStack }
+
+const poweredOn = "poweredOn"
+
+// Disks implements Target: migratekit copies all disks.
+func (t *OpenStack) Disks(tracking cbt.Tracking) []int32 {
+	var keys []int32
+	for _, disk := range tracking.Disks {
+		keys = append(keys, disk.Key)
+	}
+	return keys
+}
+
+// Check implements Target.
+func (t *OpenStack) Check(_ context.Context, place migratekit.Place, source Source) Findings {
+	var f Findings
+	if missing := migratekit.MissingOpenStack(place.Getenv); len(missing) > 0 {
+		f.Errors = append(f.Errors, &EnvironmentError{Missing: missing})
+	}
+	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
+		"migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration")
+	if len(problems) > 0 {
+		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems})
+	}
+	t.warnGrown(source, &f)
+	if t.Final() {
+		t.warnCutover(source.Status, &f)
+	}
+	return f
+}
+
+func (t *OpenStack) warnGrown(source Source, f *Findings) {
+	var grown []string
+	for _, disk := range source.Status.Disks {
+		if before := source.Sizes[disk.Key]; before > 0 && disk.Capacity > before {
+			grown = append(grown, fmt.Sprintf("%s from %d to %d bytes", disk, before, disk.Capacity))
+		}
+	}
+	if len(grown) > 0 {
+		f.warn(SubjectVM, "Disks Grew Since the Last Cycle",
+			"Disks of %q are larger than at their last copy: %s. migratekit does not extend their volumes: extend them in OpenStack before this cycle.",
+			source.Status.VM.Path, strings.Join(grown, ", "))
+	}
+}
+
+func (t *OpenStack) warnCutover(status *cbt.Status, f *Findings) {
+	vm := status.VM
+	if len(status.Disks) > 1 && (t.RunV2V == nil || *t.RunV2V) {
+		f.warn(SubjectVM, "virt-v2v Converts the First Disk Only",
+			"%q has %d disks, and migratekit runs virt-v2v for the first one only. A guest whose system uses several disks may not boot. Convert it by hand, and set run_v2v to false.",
+			vm.Path, len(status.Disks))
+	}
+	if vm.Windows && vm.PowerState == poweredOn && !vm.ToolsRunning {
+		f.warn(SubjectVM, "Windows Guest Without VMware Tools",
+			"VMware Tools do not run in %q, so the cutover cannot shut down Windows cleanly. Install or start them, or shut down the guest by hand before the apply.", vm.Path)
+	}
+	f.warn(SubjectCutover, "Source Will Be Shut Down",
+		"This apply shuts down %q, copies the remaining changes and boots the new server. It cannot be undone.", vm.Path)
+}
+
+// Job implements Target.
+func (t *OpenStack) Job(common migratekit.Common, _ Source) migratekit.Job {
+	return migratekit.NewOpenStackJob(common, t.OpenStack)
+}
+
+// Copied implements Target. The log does not say when a copy ends, but disks are copied one after another.
+func (t *OpenStack) Copied(key int32, e Evidence) bool {
+	_, began := e.Kinds[key]
+	return (e.Succeeded && (began || e.SnapshotSeen)) || (began && key != e.Last)
+}
+
+// Final implements Target.
+func (t *OpenStack) Final() bool { return t.Cutover }

@@ -1,0 +1,119 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/process"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+// Findings are the results of a check that changes nothing.
+type Findings struct {
+	// Errors prevent the cycle.
+	Errors   []error
+	Warnings []Warning
+}
+
+// Warning is something that the practitioner would not expect of a cycle.
+type Warning struct {
+	Subject         Subject
+	Summary, Detail string
+}
+
+// Subject is the part of the configuration that a finding is about.
+type Subject int
+
+// The subjects.
+const (
+	SubjectNone Subject = iota
+	SubjectVM
+	SubjectExports
+	SubjectPlannedCycle
+	SubjectCutover
+)
+
+func (f *Findings) warn(subject Subject, summary, format string, args ...any) {
+	f.Warnings = append(f.Warnings, Warning{subject, summary, fmt.Sprintf(format, args...)})
+}
+
+func (f *Findings) add(other Findings) {
+	f.Errors = append(f.Errors, other.Errors...)
+	f.Warnings = append(f.Warnings, other.Warnings...)
+}
+
+// Preflight reports, while planning, what would make a cycle fail or surprise. Errors and warnings come from the VM as it
+// is now; tracking is what the plan is made from. It does not connect to NBD exports, which may not be up yet.
+func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking) Findings {
+	place := r.machine.Place()
+	place.Dial = nil
+	f := preflight(ctx, cycle, status, tracking, place, r.machine.Check(ctx, r.job(cycle, status)))
+	if cycle.AutoCBT {
+		f.checkCBT(cycle, status, r.manager.Blockers(ctx, status, true))
+	}
+	return f
+}
+
+// preflight is what plan and apply check alike. Lacks is what the machine lacks to run migratekit.
+func preflight(
+	ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking, place migratekit.Place, lacks []error,
+) Findings {
+	var f Findings
+	for _, err := range lacks {
+		if tool, ok := errors.AsType[*process.MissingToolError](err); ok {
+			f.warn(SubjectNone, "Missing nbdkit",
+				"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
+			continue
+		}
+		f.Errors = append(f.Errors, err)
+	}
+	source := Source{Status: status, Previous: cycle.Previous, Sizes: cycle.Sizes}
+	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), source))
+	var sparse []string
+	for _, key := range cycle.Target.Disks(status.Tracking()) {
+		if disk := status.Disk(key); disk.Backing == vsphere.BackingSeSparse {
+			sparse = append(sparse, disk.String())
+		}
+	}
+	if len(sparse) > 0 {
+		f.warn(SubjectVM, "Disks That migratekit May Not Read",
+			"%q has disks in the format SeSparse. They can be tracked, but migratekit is known not to read them: %s. Move them to another datastore or format (storage vMotion) before the first cycle.",
+			status.VM.Path, strings.Join(sparse, ", "))
+	}
+	f.checkReset(cycle, status.VM.Path, tracking)
+	return f
+}
+
+// checkReset reports disks whose increments cannot continue.
+func (f *Findings) checkReset(cycle *Cycle, path string, tracking cbt.Tracking) {
+	lost := lostIncrements(Plan(cycle, tracking), tracking)
+	switch {
+	case len(lost) == 0:
+	case cycle.FailOnReset:
+		f.Errors = append(f.Errors, &TrackingResetError{Path: path, Disks: lost})
+	default:
+		f.warn(SubjectPlannedCycle, "Full Copy Where Increments Were Running",
+			"Change tracking of %q started anew since the last cycle, so this cycle copies these disks in full:\n  - %s\n\nTo fail instead of copying everything, set on_tracking_reset to \"fail\".",
+			path, strings.Join(lost, "\n  - "))
+	}
+}
+
+// checkCBT reports why CBT cannot be enabled. Existing snapshots are only a warning, because a vma_cbt that is applied before may
+// allow them.
+func (f *Findings) checkCBT(cycle *Cycle, status *cbt.Status, blockers []string) {
+	if len(blockers) > 0 {
+		f.Errors = append(f.Errors, &GateError{
+			Name: status.VM.Name, Path: status.VM.Path, Err: &cbt.BlockedError{VM: status.VM.Path, Reasons: blockers},
+		})
+		return
+	}
+	if reasons := withoutLeftovers(cycle, status).Blockers(false); len(reasons) > 0 {
+		f.warn(SubjectVM, "Snapshots in the Way of Change Tracking",
+			"CBT of %q must not be enabled while the virtual machine has a snapshot. Remove the snapshot before the apply, or allow it with allow_existing_snapshots of a vma_cbt in the same apply. Otherwise the apply fails: %s.",
+			status.VM.Path, strings.Join(reasons, "; "))
+	}
+}

@@ -1,0 +1,181 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
+)
+
+const (
+	// noticeTimeout bounds how long migratekit waits for its change ID until its snapshot is seen in vCenter. It may ask
+	// before it creates one.
+	noticeTimeout = 2 * time.Second
+	// measureTimeout bounds how long migratekit waits while the snapshot is measured.
+	measureTimeout = time.Minute
+	// cleanupTimeout bounds the removal of the snapshot after the run, whose own context may have ended.
+	cleanupTimeout = 5 * time.Minute
+)
+
+// measurement is what was read from the snapshots of one run.
+type measurement struct {
+	// snapshots are the managed object IDs of the snapshots that were seen; a cutover makes several.
+	snapshots []string
+	// seen is true if one was read.
+	seen bool
+	// disks are those of the last snapshot, by device key, with its change IDs; first are those of the first one.
+	disks, first map[int32]vsphere.Disk
+	// changed are the bytes that changed since the last cycle, by device key; the whole disk if CBT cannot be used.
+	changed map[int32]int64
+	// err is why nothing more is known.
+	err error
+}
+
+// watcher watches a VM for the snapshots that migratekit makes.
+type watcher struct {
+	cancel   context.CancelFunc
+	watching chan struct{} // closed when the existing snapshots are known
+	noticed  chan struct{} // closed when migratekit's snapshot was seen
+	measured chan struct{} // closed when the measurement has ended
+	result   measurement
+
+	closeWatching, closeNoticed sync.Once
+}
+
+// watch starts watching until stop, which must be called. Snapshots that exist already are not the run's.
+func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *watcher {
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	w := &watcher{
+		cancel: cancel, watching: make(chan struct{}), noticed: make(chan struct{}), measured: make(chan struct{}),
+		result: measurement{disks: map[int32]vsphere.Disk{}, changed: map[int32]int64{}},
+	}
+	go func() {
+		defer close(w.measured)
+		previous := cycle.Previous
+		for {
+			snapshot, err := r.next(watching, cycle, status, w)
+			if err == nil {
+				w.result.snapshots = append(w.result.snapshots, snapshot)
+				w.closeNoticed.Do(func() { close(w.noticed) })
+				err = r.measure(watching, cycle.Moid, previous, snapshot, &w.result)
+			}
+			w.result.err = err
+			if err != nil || !cycle.Target.Final() {
+				return
+			}
+			// A cutover makes another snapshot, and copies what changed since this one.
+			previous = map[int32]string{}
+			for key, disk := range w.result.disks {
+				previous[key] = disk.ChangeID
+			}
+		}
+	}()
+	return w
+}
+
+// next waits for the next snapshot of this run.
+func (r *Runner) next(ctx context.Context, cycle *Cycle, status *cbt.Status, w *watcher) (snapshot string, err error) {
+	err = r.vcenter.WatchSnapshots(ctx, cycle.Moid, func(list []vsphere.Snapshot) bool {
+		w.closeWatching.Do(func() { close(w.watching) })
+		i := slices.IndexFunc(list, func(s vsphere.Snapshot) bool {
+			return isNew(s, status.VM) && !slices.Contains(w.result.snapshots, s.Moid)
+		})
+		if i < 0 {
+			return false
+		}
+		snapshot = list[i].Moid
+		return true
+	})
+	return snapshot, err
+}
+
+func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
+	return s.Name == snapshotName &&
+		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
+}
+
+// measure reads the change IDs of a snapshot, and adds how much changed since the previous ones.
+func (r *Runner) measure(ctx context.Context, moid string, previous map[int32]string, snapshot string, into *measurement) error {
+	disks, err := r.vcenter.SnapshotDisks(ctx, snapshot)
+	if err != nil {
+		return err
+	}
+	into.seen = true
+	into.disks = map[int32]vsphere.Disk{}
+	for _, disk := range disks {
+		into.disks[disk.Key] = disk
+	}
+	if into.first == nil {
+		into.first = into.disks
+	}
+	for _, disk := range disks {
+		kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID)
+		if kind == cbt.Full {
+			continue
+		}
+		changed, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, previous[disk.Key])
+		var unusable *vsphere.ChangeTrackingUnusableError
+		switch {
+		case errors.As(err, &unusable):
+			changed = disk.Capacity
+		case err != nil:
+			return err
+		}
+		into.changed[disk.Key] += changed
+	}
+	return nil
+}
+
+// ready waits until the watch has begun or failed. A failure does not prevent the copy.
+func (w *watcher) ready(ctx context.Context) {
+	select {
+	case <-w.watching:
+	case <-w.measured:
+	case <-ctx.Done():
+	}
+}
+
+// wait waits until the snapshot was measured, for a limited time.
+func (w *watcher) wait(ctx context.Context) {
+	select {
+	case <-w.noticed:
+	case <-w.measured:
+		return
+	case <-ctx.Done():
+		return
+	case <-time.After(noticeTimeout):
+		return
+	}
+	select {
+	case <-w.measured:
+	case <-ctx.Done():
+	case <-time.After(measureTimeout):
+	}
+}
+
+// stop ends the watch.
+func (w *watcher) stop() measurement {
+	w.cancel()
+	<-w.measured
+	return w.result
+}
+
+// removeOwn removes the snapshot that this run left, because every later run would stop at it. It waits for a snapshot that is
+// still being created. It leaves older snapshots alone, and if the run's own was seen, all others.
+func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status, seen []string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	_, err := r.manager.RemoveSnapshots(ctx, before.VM, func(s vsphere.Snapshot) bool {
+		return isNew(s, before.VM) && (len(seen) == 0 || slices.Contains(seen, s.Moid))
+	})
+	if err != nil {
+		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
+			snapshotName, before.VM.Path, err)
+	}
+	return nil
+}
