@@ -74,7 +74,7 @@ type Options struct {
 	AllowExistingSnapshots bool
 }
 
-// Ensure enables CBT and initialises it: every trackable disk gets a change ID. It writes only what is missing, and
+// Ensure enables CBT and initializes it: every trackable disk gets a change ID. It writes only what is missing, and
 // returns the status read back at the end. Errors are StageErrors.
 func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*Status, error) {
 	unlock, err := m.lock(ctx, moid)

@@ -142,7 +142,7 @@ func TestEnsureLeavesDiskWithoutChangeID(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
 	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web01", Disks: []vspheretest.Disk{{}, {}}})
-	vm.LeaveUninitialised(2001, true)
+	vm.LeaveUninitialized(2001, true)
 	_, err := manager.Ensure(t.Context(), vm.Moid(), cbt.Options{})
 	var uninitialized *cbt.UninitializedError
 	if !errors.As(err, &uninitialized) {

@@ -238,7 +238,7 @@ func TestEnsureGivesUpOnAnotherTaskInTime(t *testing.T) {
 	}
 }
 
-func TestEnsureSerialisesOneVM(t *testing.T) {
+func TestEnsureSerializesOneVM(t *testing.T) {
 	t.Parallel()
 	vcenter, manager := start(t)
 	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/a"})

@@ -11,7 +11,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Manager applies the CBT rules to VMs of one vCenter. It serialises writes to each VM. It is safe for concurrent use.
+// Manager applies the CBT rules to VMs of one vCenter. It serializes writes to each VM. It is safe for concurrent use.
 type Manager struct {
 	vcenter *vsphere.Client
 	log     *slog.Logger

@@ -31,7 +31,7 @@ func NewStatus(vm *vsphere.VM) *Status {
 		case !vm.ChangeTracking:
 			d.Reason = "CBT is disabled on the virtual machine"
 		case disk.ChangeID == "":
-			d.Reason = "no change ID: CBT was not initialised by a snapshot"
+			d.Reason = "no change ID: CBT was not initialized by a snapshot"
 		default:
 			d.Tracked = true
 		}
@@ -48,7 +48,7 @@ func (s *Status) Tracked() bool {
 	return len(s.trackable()) > 0 && len(s.Uninitialized()) == 0
 }
 
-// Initialized reports whether initialisation is complete: all trackable disks are tracked, and the temporary snapshot
+// Initialized reports whether initialization is complete: all trackable disks are tracked, and the temporary snapshot
 // that it takes is removed.
 func (s *Status) Initialized() bool {
 	return s.Tracked() && !s.leftover()

@@ -58,7 +58,7 @@ func (s *stage) play(ctx context.Context) error {
 	return nil
 }
 
-// outcome summarises the result of the last apply, from Terraform's own output.
+// outcome summarizes the result of the last apply, from Terraform's own output.
 func (s *stage) outcome(ctx context.Context) (string, error) {
 	last, err := s.cli.lastCycle(ctx)
 	if err != nil {

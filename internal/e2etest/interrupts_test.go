@@ -77,7 +77,7 @@ func TestInterruptedReplication(t *testing.T) {
 	w.write(pause, "")
 	w.env[migratekittest.Pause] = pause
 	copying := make(chan struct{})
-	vcenter.Observe("CreateSnapshot_Task", 1, 1, func() { close(copying) }) // the first snapshot initialises CBT
+	vcenter.Observe("CreateSnapshot_Task", 1, 1, func() { close(copying) }) // the first snapshot initializes CBT
 	apply := w.start("apply", "-auto-approve")
 	apply.until(copying)
 	waitFor(t, pause+".waiting")

@@ -65,7 +65,7 @@ resource "vma_replication" "web" {
 `, s.nbd.listener.Addr(), s.run, timeout, timeout))
 }
 
-// track initialises CBT before the cycle, which then needs no snapshot for it.
+// track initializes CBT before the cycle, which then needs no snapshot for it.
 func (s *scene) track() {
 	s.vm.SetTracking(true)
 	s.vm.Stun()

@@ -105,7 +105,7 @@ func describeTracking(status *cbt.Status) string {
 		for _, disk := range status.Uninitialized() {
 			disks = append(disks, disk.Label)
 		}
-		return "tracking is on, but not initialised on " + strings.Join(disks, ", ")
+		return "tracking is on, but not initialized on " + strings.Join(disks, ", ")
 	}
 	return "tracking is off"
 }

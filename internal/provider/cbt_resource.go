@@ -46,7 +46,7 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		Optional:            true, Computed: true, Default: booldefault.StaticBool(false),
 	}
 	attributes["reset_triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; a changed value resets CBT: it is disabled, enabled and initialised, so every disk gets a new epoch and its next copy is full. Adding the map to an existing resource, or removing it, resets nothing.",
+		MarkdownDescription: "Any values; a changed value resets CBT: it is disabled, enabled and initialized, so every disk gets a new epoch and its next copy is full. Adding the map to an existing resource, or removing it, resets nothing.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_destroy"] = schema.StringAttribute{
@@ -71,7 +71,7 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		DeleteDescription: describeTimeout("disabling CBT", cbtWriteTimeout),
 	})
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Enables changed block tracking (CBT) on a virtual machine and keeps it enabled: it initialises every disk, with a temporary snapshot if one is needed, " +
+		MarkdownDescription: "Enables changed block tracking (CBT) on a virtual machine and keeps it enabled: it initializes every disk, with a temporary snapshot if one is needed, " +
 			"and verifies that each has a change ID. A plan shows drift, and an apply repairs it in place.",
 		Attributes: attributes,
 	}

@@ -68,7 +68,7 @@ func TestCBTDriftIsShownAndRepaired(t *testing.T) {
 					attribute("enabled", knownvalue.Bool(true)),
 				},
 			},
-			{ // somebody adds a disk that no stun has initialised
+			{ // somebody adds a disk that no stun has initialized
 				PreConfig: func() {
 					_, err := vm.AddDisk(vspheretest.Disk{})
 					must(t, err)
@@ -188,12 +188,12 @@ func TestCBTNamesDisksThatGotNoChangeID(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{}, {}}})
-	vm.LeaveUninitialised(2001, true)
+	vm.LeaveUninitialized(2001, true)
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
 			{Config: e.provider() + cbtConfig(""), ExpectError: words("gave no change ID to Hard disk 2 (device key 2001)")},
-			{PreConfig: func() { vm.LeaveUninitialised(2001, false) }, Config: e.provider() + cbtConfig("")},
+			{PreConfig: func() { vm.LeaveUninitialized(2001, false) }, Config: e.provider() + cbtConfig("")},
 		},
 	})
 	if left := vm.Snapshots(); len(left) > 0 {
@@ -399,7 +399,7 @@ func TestCBTRestoresAfterAFailure(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{}, {}}})
-	vm.LeaveUninitialised(2001, true)
+	vm.LeaveUninitialized(2001, true)
 	config := e.provider() + cbtConfig("on_destroy = \"restore\"")
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: e.factories(t),
@@ -410,7 +410,7 @@ func TestCBTRestoresAfterAFailure(t *testing.T) {
 					if enabled, _ := vm.Tracking(); enabled {
 						t.Error("the failed create left tracking on")
 					}
-					vm.LeaveUninitialised(2001, false)
+					vm.LeaveUninitialized(2001, false)
 				},
 				Config: config,
 			},

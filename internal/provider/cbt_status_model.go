@@ -7,7 +7,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 )
 
-const descriptionInitialized = "Whether the initialisation of CBT is complete: every disk that can be tracked has a change ID, and the temporary snapshot that this takes is removed."
+const descriptionInitialized = "Whether the initialization of CBT is complete: every disk that can be tracked has a change ID, and the temporary snapshot that this takes is removed."
 
 // statusModel is the CBT status of one VM, in vma_cbt_status and vma_cbt_statuses.
 type statusModel struct {

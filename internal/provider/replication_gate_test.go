@@ -50,7 +50,7 @@ func TestReplicationGate(t *testing.T) {
 			e.Revoke("VirtualMachine.Config.ChangeTracking")
 		}, enable},
 		"a disk without a change ID": {func(_ *testing.T, _ *estate, vm *vspheretest.Machine) {
-			vm.LeaveUninitialised(2000, true)
+			vm.LeaveUninitialized(2000, true)
 		}, initialize},
 	}
 	for name, test := range tests {

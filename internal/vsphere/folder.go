@@ -52,7 +52,7 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 	return vms, unreadable, nil
 }
 
-// listBelow reads the VMs below a folder through a view. The caller needs the view to recognise its faults.
+// listBelow reads the VMs below a folder through a view. The caller needs the view to recognize its faults.
 func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *collected, view types.ManagedObjectReference, err error) {
 	container, err := findFolder(ctx, vim, folder)
 	if err != nil {

@@ -4,7 +4,7 @@
 // reads and writes the change-ID store, logs the same lines, obeys signals and exits with 0 or 1. It copies no
 // data.
 //
-// Environment variables change its behaviour, see the constants.
+// Environment variables change its behavior, see the constants.
 package migratekittest
 
 import (

@@ -526,7 +526,7 @@ func TestPrivileges(t *testing.T) {
 	}
 }
 
-// Fact 24: with an independent disk a memory snapshot is refused, so initialisation uses none.
+// Fact 24: with an independent disk a memory snapshot is refused, so initialization uses none.
 func TestMemorySnapshotWithIndependentDisk(t *testing.T) {
 	t.Parallel()
 	f := setUp(t, vspheretest.Spec{Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}}})

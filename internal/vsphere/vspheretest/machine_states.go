@@ -214,11 +214,11 @@ func (m *Machine) Snapshots() []string {
 	return names
 }
 
-// LeaveUninitialised sets whether stuns leave the disk without a change ID.
-func (m *Machine) LeaveUninitialised(key int32, leave bool) {
+// LeaveUninitialized sets whether stuns leave the disk without a change ID.
+func (m *Machine) LeaveUninitialized(key int32, leave bool) {
 	m.vcenter.mu.Lock()
 	defer m.vcenter.mu.Unlock()
-	m.vcenter.trackingOf(m.ref).uninitialised[key] = leave
+	m.vcenter.trackingOf(m.ref).uninitialized[key] = leave
 }
 
 // MakeUnreadable makes queries of a disk's tracking file fail with FileFault.

@@ -14,7 +14,7 @@ import (
 type tracking struct {
 	pending         *bool // flag that waits for a stun, nil if none
 	disks           map[int32]*diskTracking
-	uninitialised   map[int32]bool    // disks that a stun leaves without a change ID
+	uninitialized   map[int32]bool    // disks that a stun leaves without a change ID
 	unreadable      map[int32]bool    // disks with an unreadable tracking file
 	disabledMethods map[string]string // by method: who disabled it
 	busy            *types.ManagedObjectReference
@@ -61,7 +61,7 @@ func (v *VCenter) trackingOf(vm types.ManagedObjectReference) *tracking {
 	if t == nil {
 		t = &tracking{
 			disks:           map[int32]*diskTracking{},
-			uninitialised:   map[int32]bool{},
+			uninitialized:   map[int32]bool{},
 			unreadable:      map[int32]bool{},
 			disabledMethods: map[string]string{},
 			gates:           map[string]chan struct{}{},
@@ -110,7 +110,7 @@ func (v *VCenter) apply(ctx *simulator.Context, vm *simulator.VirtualMachine) {
 			continue
 		}
 		state := t.disks[disk.Key]
-		if enabled && state == nil && canTrack(disk) && !t.uninitialised[disk.Key] {
+		if enabled && state == nil && canTrack(disk) && !t.uninitialized[disk.Key] {
 			state = &diskTracking{epoch: newEpoch(), sequence: 1}
 			t.disks[disk.Key] = state
 		}
