@@ -85,7 +85,7 @@ type Export struct{ URI, Name string }
 const (
 	flagEndpoint         = "--vmware-endpoint"
 	flagUsername         = "--vmware-username"
-	flagPassword         = "--vmware-password"
+	flagPassword         = "--vmware-password" //nolint:gosec // the name of a flag
 	flagPath             = "--vmware-path"
 	flagCompression      = "--compression-method"
 	flagAvailabilityZone = "--availability-zone"

@@ -93,7 +93,7 @@ func missingTool(ctx context.Context, environment []string) string {
 	if path == "" {
 		return "nbdkit is not in PATH"
 	}
-	dump := exec.CommandContext(ctx, path, "vddk", "--dump-plugin") //nolint:gosec // found in the practitioner's PATH
+	dump := exec.CommandContext(ctx, path, "vddk", "--dump-plugin")
 	dump.Env = environment
 	if err := dump.Run(); err != nil {
 		return fmt.Sprintf("%s has no plugin vddk (nbdkit vddk --dump-plugin: %v)", path, err)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -128,9 +129,7 @@ func inherit(added ...map[string]string) []string {
 		}
 	}
 	for _, variables := range added {
-		for name, value := range variables {
-			all[name] = value
-		}
+		maps.Copy(all, variables)
 	}
 	environment := make([]string, 0, len(all))
 	for name, value := range all {

@@ -109,7 +109,7 @@ func (g *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
 }
 
 func (g *batcher[K, V]) newBatch(ctx context.Context, wait time.Duration) *batch[K, V] {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // run and leave cancel it
 	b := &batch[K, V]{done: make(chan struct{}), cancel: cancel}
 	b.start = func() { go g.run(ctx, b) }
 	b.timer = time.AfterFunc(wait, func() { g.expire(b) })
