@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A line of output without a secret, as nearly all are.
+// Nearly all lines of output have no secret.
 func BenchmarkRedact(b *testing.B) {
 	redactor := newRedactor([]string{"n0where-T0-be-found!", "another secret"})
 	line := strings.Repeat("time=2026-01-01T00:00:00Z level=INFO msg=\"copied\" offset=1073741824 ", 3)

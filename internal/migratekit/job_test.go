@@ -89,7 +89,6 @@ func TestNewNBDJob(t *testing.T) {
 	}
 }
 
-// The provider is the store; the practitioner's keys are kept.
 func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 	t.Parallel()
 	c := common
@@ -109,8 +108,6 @@ func TestNewNBDJobKeepsEnvironment(t *testing.T) {
 	}
 }
 
-// What the practitioner added is secret, whatever its name, but for the well-known
-// and the short; so is the password in the URL of a proxy.
 func TestSecretsOfTheEnvironment(t *testing.T) {
 	t.Parallel()
 	job := migratekit.NewOpenStackJob(migratekit.Common{Environment: map[string]string{
@@ -153,7 +150,6 @@ func TestMissingOpenStack(t *testing.T) {
 	}
 }
 
-// A job runs elsewhere as it runs here.
 func TestJobSurvivesJSON(t *testing.T) {
 	t.Parallel()
 	c := common
@@ -177,7 +173,6 @@ func TestJobSurvivesJSON(t *testing.T) {
 	}
 }
 
-// Every flag that a job sets is reserved.
 func TestReservedFlags(t *testing.T) {
 	t.Parallel()
 	yes := true

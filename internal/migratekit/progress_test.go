@@ -9,7 +9,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// Reports go to the job that they are about, throttled; those of unknown jobs are refused.
+// Reports are throttled. Those of unknown jobs are refused.
 func TestProgressReports(t *testing.T) {
 	t.Parallel()
 	reports := migratekit.NewProgressReports()

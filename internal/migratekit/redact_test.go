@@ -8,7 +8,6 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// A secret is known in whatever quotes it is printed.
 func TestRedactKnowsQuotes(t *testing.T) {
 	t.Parallel()
 	const odd, pem = `pa'$s"(\s /b:c`, "-----BEGIN KEY-----\nMIIEvQIBADANBg\n-----END KEY-----"

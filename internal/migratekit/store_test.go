@@ -31,7 +31,7 @@ func call(t *testing.T, method, address, body string) (status int, answer string
 	return response.StatusCode, string(content)
 }
 
-// The contract is migratekit's: paths, names and the empty answer for none.
+// Paths, names and the empty answer are those that migratekit expects.
 func TestChangeIDStore(t *testing.T) {
 	t.Parallel()
 	store := migratekit.NewChangeIDStore(migratekit.Job{ID: "job-1", VMPath: "/DC0/vm/a b", KnownChangeIDs: map[int32]string{2000: "e/1", 2001: ""}}, nil)

@@ -9,8 +9,7 @@ import (
 	"testing"
 )
 
-// Something that left the process group may keep the pipe for ever; nobody waits
-// for it.
+// A process that left the group may keep the pipe open.
 func TestRunDoesNotWaitForADaemon(t *testing.T) {
 	t.Parallel()
 	pid := filepath.Join(t.TempDir(), "pid")

@@ -15,7 +15,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/process"
 )
 
-// script returns a job that runs a shell script in place of migratekit.
+// script returns a job that runs a shell script instead of migratekit.
 func script(text string) migratekit.Job {
 	return migratekit.Job{
 		Program:   "/bin/sh",
@@ -24,7 +24,7 @@ func script(text string) migratekit.Job {
 	}
 }
 
-// run runs a job and returns its log too.
+// run also returns the log.
 func run(ctx context.Context, job migratekit.Job) (log string, outcome migratekit.Outcome, err error) {
 	var lines strings.Builder
 	outcome, err = process.NewMachine(slog.New(slog.DiscardHandler)).Run(ctx, job, migratekit.Sink{
@@ -77,8 +77,7 @@ func TestRunGivesTheLastLines(t *testing.T) {
 	}
 }
 
-// An interrupt reaches migratekit once; it has the grace to remove its
-// snapshot, and what it started goes with it.
+// An interrupt reaches migratekit once, and processes that it started end with it.
 func TestRunInterrupts(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -124,7 +123,7 @@ func TestRunKillsTheDeaf(t *testing.T) {
 	}
 }
 
-// Something that holds the output and outlives migratekit must not hold us.
+// A process that outlives migratekit and keeps the output open is killed.
 func TestRunLeavesNobodyBehind(t *testing.T) {
 	t.Parallel()
 	log, _, err := run(t.Context(), script(`sleep 600 & echo "child $!"; exit 0`))
@@ -136,8 +135,6 @@ func TestRunLeavesNobodyBehind(t *testing.T) {
 	eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
 }
 
-// A directory for temporary files that the practitioner chose is where the run's
-// own is made, and nothing stays in it.
 func TestRunKeepsTheChosenTemporaryDirectoryClean(t *testing.T) {
 	t.Parallel()
 	chosen := t.TempDir()
@@ -201,8 +198,7 @@ func TestCheckFindsNoPlaceForTemporaryFiles(t *testing.T) {
 	}
 }
 
-// A secret that a very long line is cut in is in neither part, wherever the cut
-// falls; what ends in CR CR LF is a line.
+// If a very long line is split inside a secret, neither part shows a piece of it.
 func TestRunCutsLongLines(t *testing.T) {
 	t.Parallel()
 	log, outcome, err := run(t.Context(), script(`

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be a provider that runs a script, to be killed.
+// TestMain makes the test binary a provider that can be killed, if it is asked to.
 func TestMain(m *testing.M) {
 	if text := os.Getenv("VMA_TEST_RUN"); text != "" {
 		job := script(text)
@@ -25,8 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Where the provider is killed, migratekit is told to end; what is deaf to
-// that, and what it started, is killed after the grace.
+// If the provider is killed, migratekit is told to end. If it does not, it is killed after the grace, with the processes that it started.
 func TestNoOrphanSurvivesTheProvider(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
@@ -58,7 +57,7 @@ func TestNoOrphanSurvivesTheProvider(t *testing.T) {
 	}
 }
 
-// alive says whether there is a process of that ID that is no zombie.
+// alive reports whether a process exists and is not a zombie.
 func alive(t *testing.T, pid string) bool {
 	t.Helper()
 	if _, err := strconv.Atoi(pid); err != nil {
@@ -68,7 +67,6 @@ func alive(t *testing.T, pid string) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// eventually waits for what another process does.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -82,8 +80,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// migratekit may run behind a script that does not give its place to it: an
-// interrupt reaches it all the same, and so does the end of the provider.
+// migratekit may be the child of a script. It still gets the interrupt, and the end of the provider.
 func TestMigratekitBehindAScript(t *testing.T) {
 	t.Parallel()
 	const behind = `echo start; sh -c 'trap ": >\"$DIR/told\"; echo told; exit 1" INT TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done'; exit $?`
@@ -131,7 +128,6 @@ func TestMigratekitBehindAScript(t *testing.T) {
 	})
 }
 
-// A run that comes to its end although it was interrupted has come to its end.
 func TestRunEndsWellAllTheSame(t *testing.T) {
 	t.Parallel()
 	ready := filepath.Join(t.TempDir(), "ready")

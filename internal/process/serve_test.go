@@ -31,7 +31,7 @@ func request(t *testing.T, method, address, body string) (status int) {
 
 func testMachine() *Machine { return NewMachine(slog.New(slog.DiscardHandler)) }
 
-// The change-ID store listens on loopback only, and answers only under its token, which each run has of its own.
+// The change-ID store listens on loopback only, and answers only under its token, which is different for each run.
 func TestServeChangeIDStore(t *testing.T) {
 	t.Parallel()
 	tokens := map[string]bool{}
@@ -109,7 +109,7 @@ func TestProgressServerListensWhileJobsRun(t *testing.T) {
 	}
 }
 
-// Another process may have the port. Then there is no progress, and nothing else is wrong.
+// Another process may have the port. Then there is no progress, and everything else works.
 func TestProgressServerWithoutItsPort(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)

@@ -5,7 +5,6 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
-	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -22,9 +21,10 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if state != nil && state.Cutover.ValueBool() && state.begun() && !plan.Cutover.ValueBool() && !plan.Cutover.IsUnknown() {
-		resp.Diagnostics.AddAttributeError(path.Root("cutover"), "Invalid cutover",
-			"A cutover cannot be undone: the source was shut down, or was about to be. Set cutover to true again. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
+	if state != nil {
+		plan.validateCutoverStays(*state, &resp.Diagnostics)
+	}
+	if resp.Diagnostics.HasError() {
 		return
 	}
 	runs := state == nil || plan.runsCycle(ctx, *state, &resp.Diagnostics)

@@ -96,3 +96,11 @@ func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagn
 		diags.AddAttributeError(at, "Invalid cutover", "A cutover boots the new server, so these attributes are also required: "+strings.Join(missing, ", ")+".")
 	}
 }
+
+// validateCutoverStays refuses to take back a cutover that has begun.
+func (m replicationModel) validateCutoverStays(state replicationModel, diags *diag.Diagnostics) {
+	if state.Cutover.ValueBool() && state.begun() && !m.Cutover.ValueBool() && !m.Cutover.IsUnknown() {
+		diags.AddAttributeError(path.Root("cutover"), "Invalid cutover",
+			"A cutover cannot be undone: the source was shut down, or was about to be. Set cutover to true again. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
+	}
+}

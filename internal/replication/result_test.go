@@ -14,7 +14,7 @@ import (
 
 const size = 1 << 30
 
-// machine is a VM with the change IDs that are given, from device key 2000 on.
+// machine returns a VM with one disk for each change ID, from device key 2000 on.
 func machine(ids ...string) *cbt.Status {
 	vm := &vsphere.VM{Name: "web01", Path: "/DC0/vm/web01", ChangeTracking: true}
 	for i, id := range ids {
@@ -94,15 +94,14 @@ func logged(full bool, files ...string) migratekit.Outcome {
 	return outcome
 }
 
-// twice is the log of a cutover.
+// twice returns the log of a cutover.
 func twice(files ...string) migratekit.Outcome {
 	outcome := logged(true, files...)
 	outcome.Copies = append(outcome.Copies, logged(false, files...).Copies...)
 	return outcome
 }
 
-// failedAgain is the log of a cutover that fails at the first disk of its second
-// cycle.
+// failedAgain returns the log of a cutover that fails at the first disk of its second cycle.
 func failedAgain(files ...string) migratekit.Outcome {
 	outcome := logged(false, files...)
 	outcome.Copies = append(outcome.Copies, logged(false, files[0]).Copies...)
@@ -110,7 +109,7 @@ func failedAgain(files ...string) migratekit.Outcome {
 	return outcome
 }
 
-// What the next cycle copies from is never newer than what was copied.
+// The change ID that the next cycle copies from is never newer than the copy.
 func TestBuildResult(t *testing.T) {
 	t.Parallel()
 	const a, b = "[ds] web01/a.vmdk", "[ds] web01/b.vmdk"

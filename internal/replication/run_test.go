@@ -192,7 +192,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 }
 
-// A snapshot that a failed run leaves is removed, and the change IDs of before stay.
+// A snapshot that a failed run leaves is removed, and the old change IDs stay.
 func TestRunFails(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -30,8 +30,7 @@ func TestDisks(t *testing.T) {
 	}
 }
 
-// When a disk was copied completely. migratekit for OpenStack copies one disk after another and logs no end; migratekit for NBD files the
-// change ID after the copy.
+// migratekit for OpenStack copies one disk after another and does not log the end of a copy. migratekit for NBD files the change ID after it.
 func TestCopied(t *testing.T) {
 	t.Parallel()
 	began := map[int32]cbt.Kind{2000: cbt.Full, 2001: cbt.Full}
@@ -113,7 +112,7 @@ func TestNBDJob(t *testing.T) {
 	}
 }
 
-// Exports are contacted only from where the job runs, and not while planning.
+// A plan does not connect to exports. An apply connects from where the job runs.
 func TestExportsAreVerified(t *testing.T) {
 	t.Parallel()
 	server, err := nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{"large": {Size: size}, "small": {Size: size - 1}})
