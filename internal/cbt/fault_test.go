@@ -42,6 +42,12 @@ var blows = []blow{
 	{"it is answered with a fault", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.Fail("", skip, 1)
 	}, false, 0},
+	{"its answer is empty", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.Answer("", skip, 1, vspheretest.EmptyAnswer)
+	}, true, 0},
+	{"its answer is that of another service", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
+		return v.Answer("", skip, 1, vspheretest.ForeignAnswer)
+	}, true, 0},
 	{"it hangs until the timeout", func(v *vspheretest.VCenter, skip int, _ context.CancelFunc) *vspheretest.Interceptor {
 		return v.Hang("", skip, 1)
 	}, false, time.Second},

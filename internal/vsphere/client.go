@@ -212,10 +212,9 @@ func (c *Client) dial(ctx context.Context, a *attempt) error {
 	transport.TLSClientConfig = tlsConfig
 	transport.DialTLSContext = nil // use TLSClientConfig instead of govmomi's own verification
 	transport.MaxIdleConnsPerHost = 32
-	if a.vim, err = vim25.NewClient(ctx, soapClient); err != nil {
+	if a.vim, err = c.newVimClient(ctx, soapClient); err != nil {
 		return err
 	}
-	a.vim.RoundTripper = &logged{next: a.vim.RoundTripper, log: c.log}
 	manager := *a.vim.ServiceContent.SessionManager
 	login := func(ctx context.Context, rt soap.RoundTripper) (string, error) {
 		res, err := methods.Login(ctx, rt, &types.Login{

@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -62,7 +63,11 @@ func (c *Client) missingPrivileges(ctx context.Context, questions []privilegesOn
 	req.PrivId = slices.Compact(req.PrivId)
 	granted := map[string][]string{}
 	err := c.do(ctx, "check privileges", func(vim *vim25.Client) error {
-		req.This, req.UserName = *vim.ServiceContent.AuthorizationManager, c.userName()
+		manager := vim.ServiceContent.AuthorizationManager
+		if manager == nil {
+			return errors.New("the server has no AuthorizationManager")
+		}
+		req.This, req.UserName = *manager, c.userName()
 		res, err := methods.HasUserPrivilegeOnEntities(ctx, vim, req)
 		if err != nil {
 			return err

@@ -73,8 +73,9 @@ func isTransient(err error) bool {
 		thumbprint  *ThumbprintError
 		permission  *NoPermissionError
 		shut        *InaccessibleError
+		empty       *NoResultError
 	)
-	return faultOf(err) == nil && !errors.As(err, &permission) && !errors.As(err, &shut) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) &&
+	return faultOf(err) == nil && !errors.As(err, &permission) && !errors.As(err, &shut) && !errors.As(err, &empty) && !errors.Is(err, errAnswerTooLarge) && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrClosed) &&
 		!errors.As(err, &refused) && !errors.As(err, &certificate) && !errors.As(err, &thumbprint)
 }
 

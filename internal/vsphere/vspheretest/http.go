@@ -71,6 +71,24 @@ func (v *VCenter) DropAfter(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{Method: method, Skip: skip, Times: times, After: cut})
 }
 
+// Answer replaces the answer to calls, which are executed.
+func (v *VCenter) Answer(method string, skip, times int, body string) *Interceptor {
+	return v.Intercept(&Interceptor{
+		Method: method, Skip: skip, Times: times,
+		After: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", "text/xml")
+			_, _ = io.WriteString(w, body)
+			return true
+		},
+	})
+}
+
+// EmptyAnswer and ForeignAnswer are valid SOAP, and the answer to none of vCenter's methods.
+const (
+	EmptyAnswer   = `<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body/></soapenv:Envelope>`
+	ForeignAnswer = `<?xml version="1.0"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><GetWeatherResponse xmlns="urn:weather"><returnval>rain</returnval></GetWeatherResponse></soapenv:Body></soapenv:Envelope>`
+)
+
 // Fail answers calls with the fault SystemError and does not execute them.
 func (v *VCenter) Fail(method string, skip, times int) *Interceptor {
 	return v.Intercept(&Interceptor{
