@@ -30,7 +30,7 @@ type Source struct {
 	Endpoint string
 	Username string
 	Password string
-	// Path is the VM's inventory path.
+	// Path is the VM's inventory path, as vCenter escapes it.
 	Path string
 }
 
@@ -178,9 +178,14 @@ func newJob(command string, common Common) Job {
 	maps.Copy(job.Environment, common.Environment)
 	job.add(command, flagEndpoint, common.Source.Endpoint, flagUsername, common.Source.Username, flagPassword)
 	job.Args = append(job.Args, Arg{Value: common.Source.Password, Secret: true})
-	job.add(flagPath, common.Source.Path)
+	job.add(flagPath, escapePattern(common.Source.Path))
 	job.addText(flagCompression, common.CompressionMethod)
 	return job
+}
+
+// escapePattern escapes an inventory path for migratekit, which resolves it with govmomi's finder, as a pattern.
+func escapePattern(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(path)
 }
 
 func (j *Job) add(args ...string) {

@@ -198,3 +198,14 @@ func TestReservedFlags(t *testing.T) {
 		t.Error("--debug is reserved")
 	}
 }
+
+// migratekit reads its path as a pattern.
+func TestPathIsEscaped(t *testing.T) {
+	t.Parallel()
+	c := common
+	c.Source.Path = `/DC0/vm/[ab]/web*?\01%2f`
+	job := migratekit.NewOpenStackJob(c, migratekit.OpenStack{})
+	if args := job.Arguments(); !slices.Contains(args, `/DC0/vm/\[ab\]/web\*\?\\01%2f`) {
+		t.Errorf("arguments %q", args)
+	}
+}

@@ -61,7 +61,7 @@ func (s *ChangeIDStore) parseDiskID(id string) (int32, error) {
 }
 
 func (s *ChangeIDStore) get(w http.ResponseWriter, r *http.Request) {
-	if path := r.URL.Query().Get("vm_path"); path != s.job.VMPath {
+	if path := r.URL.Query().Get("vm_path"); path != s.job.VMPath && path != escapePattern(s.job.VMPath) {
 		http.Error(w, "unknown vm_path", http.StatusNotFound)
 		return
 	}

@@ -112,6 +112,10 @@ func (e *LeftoverError) Error() string {
 // ErrIncomplete is returned if migratekit ended with exit status 0, but its log does not say that it completed.
 var ErrIncomplete = errors.New("migratekit ended with exit status 0, but its log has neither \"Migration completed\" nor \"Cutover completed\"")
 
+// ErrNoEvidence is returned if migratekit ended with exit status 0, but no snapshot of the VM was created during the run: it copied nothing,
+// or another VM.
+var ErrNoEvidence = errors.New("migratekit ended with exit status 0, but created no snapshot of this virtual machine during the run, so nothing shows that it copied this one")
+
 // RunError is returned if migratekit could not be started, or failed.
 type RunError struct {
 	// LogFile is where its output is.

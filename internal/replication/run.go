@@ -117,6 +117,10 @@ func (r *Runner) job(cycle *Cycle, status *cbt.Status) migratekit.Job {
 
 // copy runs migratekit and finds out what it did.
 func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
+	before, err := r.vcenter.SnapshotTasks(ctx, cycle.Moid)
+	if err != nil {
+		return err
+	}
 	watcher := r.watch(ctx, cycle, status)
 	defer watcher.stop()
 	watcher.ready(ctx)
@@ -129,6 +133,9 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 		err = ErrIncomplete
 	}
 	measured := watcher.stop()
+	if err == nil && len(measured.snapshots) == 0 && !r.madeSnapshot(ctx, cycle.Moid, before) {
+		err = ErrNoEvidence
+	}
 	own := measured.snapshots
 	if cycle.Target.Final() {
 		own = nil // a cutover makes several, and the last one may not have been seen
@@ -159,6 +166,24 @@ func (r *Runner) runJob(ctx context.Context, job migratekit.Job, watcher *watche
 		},
 		ChangeIDRequested: func(ctx context.Context, _ int32) { watcher.wait(ctx) },
 	})
+}
+
+// madeSnapshot reports whether a snapshot of the VM was created since an earlier look at its tasks. Its tasks show one that was gone before it was
+// seen. If vCenter does not answer, there is no evidence of any.
+func (r *Runner) madeSnapshot(ctx context.Context, moid string, before map[string]bool) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	tasks, err := r.vcenter.SnapshotTasks(ctx, moid)
+	if err != nil {
+		r.log.WarnContext(ctx, "Unable to read the tasks of the virtual machine", "error", err.Error())
+		return false
+	}
+	for task := range tasks {
+		if _, old := before[task]; !old {
+			return true
+		}
+	}
+	return false
 }
 
 // completed reports whether a run with exit status 0 copied everything, according to its log or the filed change IDs.

@@ -220,3 +220,61 @@ func TestRunByAProgramThatDoesNothing(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Names with special characters lead to this VM, although migratekit reads its path as a pattern.
+func TestRunCopiesTheRightVM(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/DC0/vm/[ab]/web01", "/DC0/vm/db[12]", "/DC0/vm/web*", "/DC0/vm/open[x", "/DC0/vm/a?"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			s := newStage(t)
+			for _, decoy := range []string{"/DC0/vm/a/web01", "/DC0/vm/db1", "/DC0/vm/website", "/DC0/vm/ab"} {
+				if _, err := s.vcenter.AddVM(vspheretest.Spec{Path: decoy, Disks: []vspheretest.Disk{{Size: size}}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			vm, err := s.vcenter.AddVM(vspheretest.Spec{Path: path, Disks: []vspheretest.Disk{{Size: size}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.cycle.Moid = vm.Moid()
+			if result, err := s.runner.Run(t.Context(), s.cycle); err != nil || result.Kind != cbt.Full {
+				t.Errorf("%s, %v", result.Kind, err)
+			}
+		})
+	}
+}
+
+// A program that says that it completed, but made no snapshot of this VM, has copied another one, or none.
+func TestRunNeedsEvidence(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.cycle.Program = filepath.Join(t.TempDir(), "liar")
+	script := "#!/bin/sh\necho 'level=info msg=\"Migration completed\"'\n"
+	if err := os.WriteFile(s.cycle.Program, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	result, err := s.runner.Run(t.Context(), s.cycle)
+	if !errors.Is(err, ErrNoEvidence) || len(result.ChangeIDs) > 0 {
+		t.Errorf("error %v, change IDs %v", err, result.ChangeIDs)
+	}
+}
+
+// A snapshot that was gone before anybody saw it is evidence too.
+func TestSnapshotTasksAreEvidence(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	before, err := s.runner.vcenter.SnapshotTasks(t.Context(), s.vm.Moid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.runner.madeSnapshot(t.Context(), s.vm.Moid(), before) {
+		t.Error("evidence of nothing")
+	}
+	if err := errors.Join(s.vm.AddSnapshot("migratekit", ""), s.vm.RemoveSnapshots()); err != nil {
+		t.Fatal(err)
+	}
+	if !s.runner.madeSnapshot(t.Context(), s.vm.Moid(), before) {
+		t.Error("no evidence of a snapshot that is gone")
+	}
+}

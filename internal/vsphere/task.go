@@ -67,10 +67,10 @@ type taskError struct{ err error }
 func (e *taskError) Error() string { return e.err.Error() }
 func (e *taskError) Unwrap() error { return e.err }
 
-// SnapshotTasks returns the managed object IDs of queued and running tasks of any client that create a snapshot of a
-// VM, in one call.
-func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, error) {
-	var running []string
+// SnapshotTasks returns the recent tasks of any client that create a snapshot of a VM, by managed object ID, and whether they are still
+// queued or running. It is one call. vCenter keeps ended tasks for about ten minutes.
+func (c *Client) SnapshotTasks(ctx context.Context, moid string) (running map[string]bool, err error) {
+	running = map[string]bool{}
 	spec := types.PropertyFilterSpec{
 		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
 		ObjectSet: []types.ObjectSpec{{
@@ -81,10 +81,10 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) ([]string, erro
 			}},
 		}},
 	}
-	err := c.do(ctx, "read tasks", func(vim *vim25.Client) error {
+	err = c.do(ctx, "read tasks", func(vim *vim25.Client) error {
 		return retrieve(ctx, vim, spec, eachTask(func(moid string, info types.TaskInfo) {
-			if makesSnapshot(info) {
-				running = append(running, moid)
+			if strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") {
+				running[moid] = info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning
 			}
 		}))
 	})
@@ -99,7 +99,10 @@ func (c *Client) WaitForSnapshotTasks(ctx context.Context, moid string) (vm *VM,
 		if err != nil {
 			return err
 		}
-		for _, task := range tasks {
+		for task, running := range tasks {
+			if !running {
+				continue
+			}
 			if err := c.WaitTask(ctx, task); err != nil {
 				return err
 			}
@@ -121,9 +124,4 @@ func eachTask(do func(moid string, info types.TaskInfo)) func(page []types.Objec
 			}
 		}
 	}
-}
-
-func makesSnapshot(info types.TaskInfo) bool {
-	return strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") &&
-		(info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning)
 }

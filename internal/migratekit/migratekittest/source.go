@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/find"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -40,16 +41,13 @@ func connect(ctx context.Context, o options) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{client: client, path: o.path}
-	found, err := object.NewSearchIndex(client.Client).FindByInventoryPath(ctx, o.path)
-	if err == nil && found == nil {
-		err = fmt.Errorf("vm '%s' not found", o.path)
-	}
-	if err != nil {
+	s := &source{client: client}
+	// The real program resolves the path as a pattern, too.
+	if s.vm, err = find.NewFinder(client.Client).VirtualMachine(ctx, o.path); err != nil {
 		s.logout()
 		return nil, err
 	}
-	s.vm = object.NewVirtualMachine(client.Client, found.Reference())
+	s.path = s.vm.InventoryPath
 	var vm mo.VirtualMachine
 	if err := s.vm.Properties(ctx, s.vm.Reference(), []string{"name", "config.changeTrackingEnabled", "snapshot"}, &vm); err != nil {
 		s.logout()
