@@ -50,7 +50,7 @@ func serve(debugged bool) error {
 	} else {
 		limitLogs()
 		limitMemory()
-		go outliveTerraform(vma)
+		go exitWithTerraform(vma)
 	}
 	err := tf6server.Serve("registry.terraform.io/vma-project/vma", vma.Server, options...)
 	// Terraform has closed the provider and waits two more seconds for it to exit.
@@ -86,12 +86,12 @@ func limitMemory() {
 	}
 }
 
-// parentInterval is how often outliveTerraform checks that Terraform still runs.
+// parentInterval is how often exitWithTerraform checks that Terraform still runs.
 const parentInterval = time.Second
 
-// outliveTerraform shuts this process down cleanly if Terraform is killed. Otherwise its work would continue,
+// exitWithTerraform shuts this process down cleanly if Terraform is killed. Otherwise its work would continue,
 // since nothing else stops it. A process gets a new parent when its parent dies, except on Windows.
-func outliveTerraform(vma *provider.Provider) {
+func exitWithTerraform(vma *provider.Provider) {
 	terraform := os.Getppid()
 	for range time.Tick(parentInterval) {
 		if os.Getppid() != terraform {

@@ -59,7 +59,8 @@ func (c *statusCache) get(name vsphere.Name, maxAge time.Duration) *Status {
 	return entry.Status
 }
 
-// invalidate drops what was read of a VM, and what reads that are under way will return.
+// invalidate discards the cached status of a VM, and keeps the results of reads that have already begun from being
+// reused.
 func (c *statusCache) invalidate(moid string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -50,7 +50,7 @@ func NextCycle(previous, current string) (kind Kind, reason string) {
 	return nextCopy(previous, Epoch(current))
 }
 
-// nextCopy does the same for the current epoch.
+// nextCopy is NextCycle for a current epoch instead of a change ID.
 func nextCopy(previous, epoch string) (kind Kind, reason string) {
 	before := Epoch(previous)
 	switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// Tidy only removes temporary snapshots left by an earlier run.
+// Tidy removes temporary snapshots left by an earlier run. It does not change the CBT setting.
 func (m *Manager) Tidy(ctx context.Context, moid string) error {
 	unlock, err := m.lock(ctx, moid)
 	if err != nil {

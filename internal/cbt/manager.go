@@ -26,7 +26,8 @@ func NewManager(vcenter *vsphere.Client, log *slog.Logger) *Manager {
 	return &Manager{vcenter: vcenter, log: log, cache: newStatusCache(), locks: map[string]chan struct{}{}}
 }
 
-// Exclusive runs a cycle on a VM. In this process, other cycles, Disable and Reset of it wait; Ensure does not.
+// Exclusive calls do while it holds the cycle lock of a VM. Within this process, other cycles, Disable and Reset of that VM
+// wait; Ensure does not.
 func (m *Manager) Exclusive(ctx context.Context, moid string, do func() error) error {
 	unlock, err := m.lock(ctx, cycleOf(moid))
 	if err != nil {

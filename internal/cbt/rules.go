@@ -109,7 +109,7 @@ func (s *Status) disabledBlockers(steps []step) []string {
 }
 
 // snapshotBlockers reports other tools' snapshots: VMware does not support enabling CBT while they exist, and increments
-// can then be silently wrong. An empty cure allows them.
+// can then be silently wrong. cure says what to do about them; if it is empty, they are allowed.
 func (s *Status) snapshotBlockers(cure string) []string {
 	var blockers, existing []string
 	deepest := 0

@@ -38,7 +38,7 @@ func (e *LeftSnapshotError) Error() string {
 
 func (e *LeftSnapshotError) Unwrap() error { return e.Err }
 
-// stun creates and removes a temporary snapshot, so that a pending flag takes effect. After a failure it cleans up in
+// cycleSnapshot stuns a VM: it creates and removes a temporary snapshot, so that a pending flag takes effect. After a failure it cleans up in
 // its own context; if the snapshot may still exist, the error is a LeftSnapshotError.
 func (m *Manager) cycleSnapshot(ctx context.Context, vm *vsphere.VM) error {
 	name := snapshotPrefix + strings.ToLower(rand.Text()[:10])

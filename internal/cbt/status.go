@@ -48,8 +48,8 @@ func (s *Status) Tracked() bool {
 	return len(s.trackable()) > 0 && len(s.Uninitialized()) == 0
 }
 
-// Initialized reports whether initialization is complete: all trackable disks are tracked, and the temporary snapshot
-// that it takes is removed.
+// Initialized reports whether initialization is complete: all trackable disks are tracked, and no temporary snapshot is
+// left.
 func (s *Status) Initialized() bool {
 	return s.Tracked() && !s.leftover()
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Common is what the command lines of both builds have.
+// Common holds the settings that both builds of migratekit have: the build for OpenStack and the build for NBD targets.
 type Common struct {
 	Program string
 	Source  Source
@@ -74,7 +74,7 @@ type NBD struct {
 	JobID string
 	// Port is the local port that serves the exports.
 	Port string
-	// KnownChangeIDs has an entry for each exported disk, by device key.
+	// KnownChangeIDs has an entry for each exported disk, by device key: the change ID to copy from, or "".
 	KnownChangeIDs map[int32]string
 }
 
@@ -137,8 +137,8 @@ func NewOpenStackJob(common Common, target OpenStack) Job {
 	return job
 }
 
-// NewNBDJob returns a run of migratekit for NBD targets. Whoever runs it serves
-// the change-ID store, and adds StoreEnvironment.
+// NewNBDJob returns a run of migratekit for NBD targets. The code that runs it must serve the change-ID store, and add
+// StoreEnvironment to its environment.
 func NewNBDJob(common Common, target NBD) Job {
 	job := newJob("migrate", common)
 	job.ID, job.KnownChangeIDs, job.Exports = target.JobID, target.KnownChangeIDs, map[int32]string{}
@@ -165,7 +165,7 @@ func NewNBDJob(common Common, target NBD) Job {
 	return job
 }
 
-// StoreEnvironment returns the variables that lead migratekit to a change-ID store.
+// StoreEnvironment returns the variables that give migratekit the address of a change-ID store.
 func StoreEnvironment(url string) map[string]string {
 	return map[string]string{"CLOUDSTACK_API_URL": url}
 }

@@ -46,7 +46,7 @@ func (j Job) Arguments() []string {
 	return values
 }
 
-// CommandLine returns program and arguments on one line for a reader, secrets included.
+// CommandLine returns program and arguments on one line for a log. It includes secrets, so it must be redacted.
 func (j Job) CommandLine() string {
 	words := []string{j.Program}
 	for _, arg := range j.Arguments() {

@@ -94,7 +94,7 @@ func (o *Output) End() Outcome {
 	return o.outcome
 }
 
-// split ends a line that is too long. What may be the beginning of a secret stays for the next line.
+// split ends a line that is too long. Its end may be the beginning of a secret, so that part moves to the next line.
 func (o *Output) split() {
 	whole := o.redactor.Redact(string(o.partial))
 	keep := o.redactor.longest

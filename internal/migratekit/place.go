@@ -5,7 +5,7 @@ import (
 	"net"
 )
 
-// Place is what a target must know about where a job runs.
+// Place describes the machine that a job runs on, as far as a target needs it.
 type Place struct {
 	// Getenv returns a variable of the environment that the job inherits, "" if it is not set.
 	Getenv func(name string) string
@@ -13,7 +13,7 @@ type Place struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// With returns the place as a job with this environment sees it.
+// With returns a place whose Getenv also knows the variables that a job adds.
 func (p Place) With(environment map[string]string) Place {
 	inherited := p.Getenv
 	p.Getenv = func(name string) string {

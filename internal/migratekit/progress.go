@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ProgressAddress is where migratekit for NBD targets reports its progress. It cannot be changed.
+// ProgressAddress is where migratekit for NBD targets reports its progress. The address is fixed in migratekit.
 const ProgressAddress = "127.0.0.1:8081"
 
 // progressInterval is how often the progress of one disk is passed on, unless its stage changes.
@@ -27,7 +27,7 @@ type Progress struct {
 	ErrorMessage     string  `json:"error_message"`
 }
 
-// ProgressReports passes progress reports on to the runs that they are about.
+// ProgressReports is the HTTP API for progress reports. It passes each report on to its run.
 type ProgressReports struct {
 	mux  *http.ServeMux
 	mu   sync.Mutex
@@ -58,7 +58,7 @@ func (p *ProgressReports) Add(job string, report func(Progress)) {
 	p.runs[job] = &reportedRun{report: report, last: map[string]lastReport{}}
 }
 
-// Remove returns how many jobs are left.
+// Remove stops passing on the reports of a job, and returns how many jobs are left.
 func (p *ProgressReports) Remove(job string) (left int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

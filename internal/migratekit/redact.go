@@ -29,7 +29,7 @@ const (
 // secrets returns what must not be written: secret arguments, and secret values of the job's and of the inherited environment.
 //
 // All values of the job's environment are secret, except short ones and those of OpenStack's variables with harmless
-// names. Of the inherited environment, OpenStack's secrets are, and the passwords in the URLs of proxies.
+// names. Of the inherited environment, only OpenStack's secrets and the passwords in proxy URLs are secret.
 func (j Job) secrets(inherited []string) []string {
 	var secrets []string
 	add := func(name, value string, whole bool) {
@@ -76,7 +76,7 @@ func encodings(secret string) []string {
 	return all
 }
 
-// encode returns a text plain and as URLs, JSON, XML, HTML, Go, logfmt, shells and base64 write it.
+// encode returns a text unencoded, and as it appears in URLs, JSON, XML, HTML, Go, logfmt, shells and base64.
 func encode(text string) []string {
 	var markup strings.Builder
 	_ = xml.EscapeText(&markup, []byte(text)) // a builder cannot fail

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// ChangeIDStore answers migratekit for NBD targets, which asks for the change ID to copy a disk from, and files the new
-// one after the copy. It serves one run.
+// ChangeIDStore is the HTTP API that migratekit for NBD targets calls. migratekit asks it for the change ID to copy a
+// disk from, and files the new one there after the copy. A store serves one run.
 type ChangeIDStore struct {
 	mux       *http.ServeMux
 	job       Job

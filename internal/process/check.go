@@ -18,13 +18,14 @@ import (
 // ErrNotInstalled is returned if this machine does not have the job's program.
 var ErrNotInstalled = errors.New("migratekit is not installed")
 
-// TemporaryError is returned if there is no place for temporary files.
+// TemporaryError is returned if no directory for temporary files can be created.
 type TemporaryError struct{ Err error }
 
 func (e *TemporaryError) Error() string { return e.Err.Error() }
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// MissingToolError reports that migratekit will not find nbdkit or its plugin vddk, unless it brings its own.
+// MissingToolError reports that nbdkit or its plugin vddk is missing. It is a warning only, because some builds of
+// migratekit include both.
 type MissingToolError struct{ Problem string }
 
 func (e *MissingToolError) Error() string { return e.Problem }
@@ -65,7 +66,7 @@ func makeTemporary(job migratekit.Job) (string, error) {
 	return temporary, nil
 }
 
-// toolChecks remembers results by PATH, because a check starts a process.
+// toolChecks caches results by PATH, because a check starts a process.
 type toolChecks struct{ byPath sync.Map }
 
 func (c *toolChecks) missing(ctx context.Context, environment []string) string {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// child is a process to run.
+// child describes the migratekit process to run.
 type child struct {
 	program     string
 	args        []string
@@ -18,8 +18,8 @@ type child struct {
 	stopGrace   time.Duration
 	// temporary is removed by the guard if this process is killed.
 	temporary string
-	// output takes stdout and stderr. It is a pipe, and guarded its other end, which the guard keeps open so that the child
-	// does not die of a broken pipe.
+	// output is the write end of a pipe, for stdout and stderr. guarded is the read end: the guard keeps it open, so that
+	// the child does not die of a broken pipe.
 	output, guarded *os.File
 }
 

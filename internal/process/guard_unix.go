@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// guardScript ends the child if this process is killed: its input then ends without a second line. It reads the child's output, so that the
-// child does not die of a broken pipe, signals its group, waits for the grace, kills what is left and removes the temporary directory.
+// guardScript ends the child if this process is killed. It notices that when its input ends without a second line. Then it reads the
+// child's output, so that the child does not die of a broken pipe, signals the child's group, waits for the grace, kills what is left
+// and removes the temporary directory.
 //
 // $1 is the signal (0 for none), $2 the grace in seconds, $3 the directory, descriptor 3 the output. If the leader of the group has
 // ended (a script), the others are always signalled. If this process was killed before it wrote the group's ID, the guard finds the child by its TMPDIR
@@ -64,6 +65,7 @@ func startGuard(ctx context.Context, grace time.Duration, temporary string, outp
 	return &guard{cmd, input}, nil
 }
 
+// watch tells the guard the process group of the child.
 func (g *guard) watch(group int) { _, _ = fmt.Fprintln(g.input, group) }
 
 // dismiss ends the guard after the child has ended, or if it was never started.

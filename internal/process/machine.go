@@ -22,24 +22,24 @@ import (
 // outputGrace bounds how long output is read after migratekit ended, if a process that it started keeps the pipe open.
 const outputGrace = 5 * time.Second
 
-// Machine is this machine. Its methods may be called from any goroutine.
+// Machine runs jobs on this machine. It is safe for concurrent use.
 type Machine struct {
 	log      *slog.Logger
 	progress *progressServer
 	tools    toolChecks
 }
 
-// NewMachine returns this machine.
+// NewMachine returns a Machine. It starts nothing.
 func NewMachine(log *slog.Logger) *Machine {
 	return &Machine{log: log, progress: newProgressServer(migratekit.ProgressAddress)}
 }
 
-// Place returns what a target must know about this machine.
+// Place describes this machine to a target.
 func (m *Machine) Place() migratekit.Place {
 	return migratekit.Place{Getenv: os.Getenv, Dial: (&net.Dialer{}).DialContext}
 }
 
-// ExitError is returned if migratekit ended badly.
+// ExitError is returned if migratekit's exit status was not 0, or a signal ended it.
 type ExitError struct {
 	// Err is an *exec.ExitError.
 	Err error
@@ -118,7 +118,7 @@ func describeEnd(err error) string {
 // ownVariables are the prefixes of variables that belong to the provider, or to Terraform's protocol with it.
 var ownVariables = []string{"VSPHERE_", "TMPDIR=", "PLUGIN_", "TF_PLUGIN_", "TF_REATTACH_"}
 
-// inherit returns the environment of this process without the provider's own variables, and with those that are added. Later
+// inherit returns the environment of this process without the provider's own variables, plus the added ones. Later
 // additions win.
 func inherit(added ...map[string]string) []string {
 	all := map[string]string{}

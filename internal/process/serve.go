@@ -14,14 +14,14 @@ import (
 
 // services are the HTTP services that one run calls.
 type services struct {
-	// environment leads migratekit to them.
+	// environment has the variables that give migratekit their addresses.
 	environment map[string]string
 	filed       func() map[int32]string
 	close       func()
 }
 
-// serve starts the change-ID store of a job and passes its progress on, if migratekit asks for them. The store listens on a loopback
-// port of its own, under a path that nobody else knows.
+// serve starts the change-ID store of a job and passes its progress reports on. It does nothing for a job without
+// KnownChangeIDs. The store listens on a loopback port of its own, under a secret path.
 func (m *Machine) serve(ctx context.Context, job migratekit.Job, sink migratekit.Sink) (*services, error) {
 	if job.KnownChangeIDs == nil {
 		return &services{filed: func() map[int32]string { return nil }, close: func() {}}, nil
@@ -65,7 +65,7 @@ func serveHTTP(listener net.Listener, handler http.Handler) (closeServer func())
 }
 
 // progressServer takes the progress reports of all runs of this process, because their address is fixed. It listens
-// while there is a run, unless another process has the port; nothing depends on it.
+// while there is a run. If another process has the port, there are no progress reports, and the runs continue.
 type progressServer struct {
 	address string
 	reports *migratekit.ProgressReports

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// callContext is the context of one call, until the call ends. The framework's server keeps the cancel function of each call until it is
-// stopped, and so all that the context holds: 5 KB for each of the four calls that a plan makes per resource.
+// callContext wraps the context of one call, and drops it when the call ends. The framework's server keeps the cancel function of each call
+// until the server is stopped, and with it everything that the context refers to: 5 KB for each of the four calls that a plan makes per
+// resource.
 type callContext struct {
 	from atomic.Pointer[context.Context]
 }

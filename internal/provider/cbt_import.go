@@ -53,7 +53,7 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(vmID(status.VM)))...)
 }
 
-// importNames returns what an import ID may mean, in the order to try.
+// importNames returns the names that an import ID may stand for, in the order to try.
 func importNames(id string) []vsphere.Name {
 	switch {
 	case strings.HasPrefix(id, "/"):

@@ -14,7 +14,7 @@ import (
 const (
 	// privateFound has the CBT setting that vma_cbt found at create.
 	privateFound = "found"
-	// privateInterrupted is true if the state of a vma_cbt has what was planned, and the VM was not read since.
+	// privateInterrupted is true if an apply of a vma_cbt was interrupted or failed, so that its state was not read from the VM.
 	privateInterrupted = "interrupted"
 	// privateNames has the names of the VM in the configuration that was applied last, by attribute.
 	privateNames = "names"
@@ -49,7 +49,7 @@ func saveTracking(ctx context.Context, to privateState, tracking cbt.Tracking) d
 	return savePrivate(ctx, to, privateTracking, tracking)
 }
 
-// loadTracking returns what Read saw, or fallback if no Read saved anything.
+// loadTracking returns the tracking that Read saved, or fallback if there is none.
 func loadTracking(ctx context.Context, from privateState, fallback cbt.Tracking) cbt.Tracking {
 	var tracking cbt.Tracking
 	if !loadPrivate(ctx, from, privateTracking, &tracking) {

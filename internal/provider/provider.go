@@ -26,7 +26,7 @@ var (
 	_ provider.ProviderWithListResources = (*Provider)(nil)
 )
 
-// Provider is one provider process.
+// Provider implements provider.Provider. It keeps the vCenter clients, so that Close can log them out.
 type Provider struct {
 	version string
 

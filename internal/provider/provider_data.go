@@ -138,7 +138,7 @@ func boolean(value types.Bool, attribute, variable string, fallback bool, diags 
 	return parsed
 }
 
-// toProviderData converts what Configure gets. It returns nil before the provider is configured, as when a configuration is only
+// toProviderData converts the data that Configure methods receive. It returns nil before the provider is configured, as when a configuration is only
 // validated.
 func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 	if data == nil {

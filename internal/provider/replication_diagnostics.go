@@ -15,7 +15,8 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// cycleDiagnostics converts the error of a cycle.
+// cycleDiagnostics converts the error of a cycle: a PreflightError into one diagnostic for each of its errors. result may be
+// nil in a plan. first is true for the first cycle of a resource.
 func cycleDiagnostics(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostics {
 	var preflight *replication.PreflightError
 	if !errors.As(err, &preflight) {
@@ -78,7 +79,8 @@ func warningDiagnostic(at path.Path, warning replication.Warning) diag.Diagnosti
 	return diag.NewWarningDiagnostic(warning.Summary, warning.Detail)
 }
 
-// subjectPath returns the attribute that a finding is about, if it is about one. The VM's is vm.
+// subjectPath returns the attribute that a finding is about; ok is false if there is none. vm is the attribute that names the
+// VM.
 func subjectPath(vm path.Path, subject replication.Subject) (at path.Path, ok bool) {
 	switch subject {
 	case replication.SubjectVM:

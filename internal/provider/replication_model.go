@@ -193,13 +193,12 @@ func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnosti
 	return target
 }
 
-// setTracking sets what a refresh reads from vCenter.
+// setTracking sets cbt_enabled and tracking_intact.
 func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, diags *diag.Diagnostics) {
 	m.CBTEnabled = types.BoolValue(status.Tracked())
 	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(m.previous(ctx, *m, diags)))
 }
 
-// setPlanned sets planned_cycle.
 func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replication.PlannedCopy, diags *diag.Diagnostics) {
 	planned := map[string]string{}
 	for key, disk := range plan {
@@ -210,8 +209,8 @@ func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replic
 	m.PlannedCycle = value
 }
 
-// fromResult sets what a cycle did. Values that were planned as true stay true, because Terraform requires it; the next refresh
-// corrects them.
+// fromResult sets the computed attributes from the result of a cycle. Values that were planned as true stay true, because
+// Terraform requires it; the next refresh corrects them.
 func (m *replicationModel) fromResult(
 	ctx context.Context, result *replication.Result, end ending, state replicationModel, diags *diag.Diagnostics,
 ) {

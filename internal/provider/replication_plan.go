@@ -96,7 +96,7 @@ func (m replicationModel) runsCycle(ctx context.Context, state replicationModel,
 		!state.TrackingIntact.ValueBool() || !m.Cutover.Equal(state.Cutover)
 }
 
-// keepResults plans an update without a cycle.
+// keepResults plans an update without a cycle: the results stay as they are in state.
 func (m *replicationModel) keepResults(state replicationModel, p *providerData) {
 	m.Status, m.ChangeIDs, m.LastCycle = state.Status, state.ChangeIDs, state.LastCycle
 	m.Cycles, m.PlannedCycle, m.TrackingIntact = state.Cycles, state.PlannedCycle, state.TrackingIntact
@@ -105,7 +105,7 @@ func (m *replicationModel) keepResults(state replicationModel, p *providerData) 
 	}
 }
 
-// openResults plans a cycle.
+// openResults plans a cycle: its results are unknown until apply.
 func (m *replicationModel) openResults(p *providerData) {
 	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
 	m.ChangeIDs = types.MapUnknown(types.StringType)

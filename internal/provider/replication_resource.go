@@ -27,17 +27,14 @@ func NewReplicationResource() resource.Resource { return &replicationResource{} 
 
 type replicationResource struct{ data *providerData }
 
-// Metadata implements resource.Resource.
 func (r *replicationResource) Metadata(_ context.Context, req resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = req.ProviderTypeName + "_replication"
 }
 
-// Configure implements resource.ResourceWithConfigure.
 func (r *replicationResource) Configure(_ context.Context, req resource.ConfigureRequest, resp *resource.ConfigureResponse) {
 	r.data = toProviderData(req.ProviderData, &resp.Diagnostics)
 }
 
-// ConfigValidators implements resource.ResourceWithConfigValidators.
 func (r *replicationResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{
 		resourcevalidator.ExactlyOneOf(namePaths()...),
@@ -45,7 +42,6 @@ func (r *replicationResource) ConfigValidators(context.Context) []resource.Confi
 	}
 }
 
-// ValidateConfig implements resource.ResourceWithValidateConfig.
 func (r *replicationResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
 	var config replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
@@ -79,7 +75,6 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	}
 }
 
-// Read implements resource.Resource.
 func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
 	var state replicationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)

@@ -71,8 +71,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 	}
 }
 
-// sameTarget asks for a replacement where the kind of target changes: the other
-// kind holds nothing of what was copied.
+// sameTarget replaces the resource if the kind of target changes, because the new target has none of the copied data.
 func sameTarget() []planmodifier.Object {
 	const description = "Changing the kind of target (openstack or nbd) replaces the resource."
 	return []planmodifier.Object{objectplanmodifier.RequiresReplaceIf(
@@ -171,7 +170,7 @@ func replicationResults() map[string]schema.Attribute {
 		},
 		"cycles": schema.Int64Attribute{MarkdownDescription: "Number of cycles that succeeded.", Computed: true},
 		"planned_cycle": schema.MapAttribute{
-			MarkdownDescription: "What the cycle was planned to copy, by device key: `incremental`, or `full: ` and the reason. It stays what was planned.",
+			MarkdownDescription: "Kind of copy that was planned for each disk, by device key: `incremental`, or `full: ` and the reason. It does not change if the copy turns out to be of another kind.",
 			Computed:            true, ElementType: types.StringType,
 		},
 	}

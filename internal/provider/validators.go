@@ -164,7 +164,7 @@ func validTimeout() validator.String {
 	}}
 }
 
-// validMAC accepts the form that vSphere and OpenStack use.
+// validMAC accepts only colons as separators, as vSphere and OpenStack write them.
 func validMAC() validator.String {
 	return check{"value must be a MAC address, such as 00:50:56:a1:b2:c3", func(at path.Path, value string) diag.Diagnostic {
 		if macPattern.MatchString(value) {

@@ -23,7 +23,7 @@ func decodePlan[M any](ctx context.Context, req resource.ModifyPlanRequest, diag
 	return config, plan, state
 }
 
-// reader is Look or Recent of the manager.
+// reader is Manager.Read or Manager.ReadCached.
 type reader func(context.Context, vsphere.Name) (*cbt.Status, error)
 
 // current reads an existing resource's VM by managed object ID, or by instance UUID if that is gone or reused.

@@ -35,7 +35,7 @@ const (
 	descriptionName      = "Name of the virtual machine."
 )
 
-// vmNames names a VM. Each model embeds it.
+// vmNames has the attributes that identify a VM. The models of resources and of vma_cbt_status embed it.
 type vmNames struct {
 	ID     types.String `tfsdk:"id"`
 	VMName types.String `tfsdk:"vm_name"`

@@ -12,7 +12,7 @@ import (
 // snapshotName is the name of migratekit's own snapshot.
 const snapshotName = "migratekit"
 
-// Cycle is what one run of migratekit is to do.
+// Cycle configures one run of migratekit.
 type Cycle struct {
 	// Moid is the managed object ID of the VM.
 	Moid   string
@@ -30,7 +30,7 @@ type Cycle struct {
 	Previous map[int32]string
 	// Sizes are the disks' sizes at their last copy in bytes, by device key.
 	Sizes map[int32]int64
-	// Announced is what the plan announced for each disk, by device key. If it is nil, nothing was announced.
+	// Announced has the copy that the plan announced for each disk, by device key. It is nil if the plan announced none.
 	Announced map[int32]PlannedCopy
 	// FailOnReset refuses a full copy where increments were running.
 	FailOnReset bool
@@ -40,6 +40,10 @@ type Cycle struct {
 	StopGrace time.Duration
 	// LogDirectory is where the cycle's log is written.
 	LogDirectory string
+}
+
+func (c *Cycle) source(status *cbt.Status) Source {
+	return Source{Status: status, Previous: c.Previous, Sizes: c.Sizes}
 }
 
 // Result is what a cycle did.

@@ -40,7 +40,7 @@ func (e *GateError) Error() string {
 
 func (e *GateError) Unwrap() error { return e.Err }
 
-// PreflightError has everything that a preflight found.
+// PreflightError lists all errors that a preflight found.
 type PreflightError struct{ Errors []error }
 
 func (e *PreflightError) Error() string   { return errors.Join(e.Errors...).Error() }
@@ -81,7 +81,7 @@ type ExportError struct {
 func (e *ExportError) Error() string { return e.Err.Error() }
 func (e *ExportError) Unwrap() error { return e.Err }
 
-// TrackingResetError is returned if CBT was reset since the last cycle and the practitioner does not want a full copy.
+// TrackingResetError is returned if CBT was reset since the last cycle and FailOnReset is set.
 type TrackingResetError struct {
 	// Path is the VM's inventory path.
 	Path string

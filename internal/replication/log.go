@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// roomForLog is how much free space a log directory must have at least, in bytes.
+	// roomForLog is the free space that a log directory must have, in bytes.
 	roomForLog = 64 << 10
 	// maxLogName bounds the VM's part of a log's name, in bytes; file systems allow 255 in all.
 	maxLogName = 150
@@ -45,11 +45,8 @@ func logPath(directory, vm string) string {
 		time.Now().UTC().Format("20060102T150405Z"), strings.ToLower(rand.Text()[:6])))
 }
 
-// createLog creates a log that only its owner can read.
+// createLog creates a log that only its owner can read. checkLogDirectory has made its directory.
 func createLog(path string) (*os.File, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory for migratekit's log: %w", err)
-	}
 	file, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make migratekit's log: %w", err)

@@ -16,7 +16,7 @@ import (
 
 var _ Target = (*NBD)(nil)
 
-// NBD copies to NBD exports. The change IDs are in Terraform's state, and the run's change-ID store passes them on.
+// NBD copies to NBD exports. The change IDs are in Terraform's state, and the run's change-ID store gives them to migratekit.
 type NBD struct {
 	// Exports are by device key.
 	Exports map[int32]nbd.URI

@@ -11,7 +11,7 @@ import (
 
 var _ Target = (*OpenStack)(nil)
 
-// OpenStack copies to Cinder volumes, and boots a server from them at the cutover. migratekit keeps the change IDs.
+// OpenStack copies to Cinder volumes, and boots a server from them at the cutover. migratekit keeps its own change IDs.
 type OpenStack struct{ migratekit.OpenStack }
 
 const poweredOn = "poweredOn"
@@ -77,7 +77,8 @@ func (t *OpenStack) Job(common migratekit.Common, _ Source) migratekit.Job {
 	return migratekit.NewOpenStackJob(common, t.OpenStack)
 }
 
-// Copied implements Target. The log does not say when a copy ends, but disks are copied one after another.
+// Copied implements Target. The log does not say when a copy ends, but disks are copied one after another: when the next
+// copy begins, the one before is complete.
 func (t *OpenStack) Copied(key int32, e Evidence) bool {
 	_, began := e.Kinds[key]
 	return (e.Succeeded && (began || e.SnapshotSeen)) || (began && key != e.Last)

@@ -9,12 +9,12 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// PlannedCopy is what the next copy of one disk will be.
+// PlannedCopy predicts the next copy of one disk.
 type PlannedCopy struct {
 	Kind cbt.Kind
-	// Reason says why the copy is full.
+	// Reason says why the copy is full, "" for an incremental copy.
 	Reason string
-	// Lost is true if increments were running and cannot continue.
+	// Lost is true if the disk was copied before and must be copied in full again.
 	Lost bool
 }
 

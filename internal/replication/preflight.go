@@ -19,7 +19,7 @@ type Findings struct {
 	Warnings []Warning
 }
 
-// Warning is something that the practitioner would not expect of a cycle.
+// Warning describes an effect of a cycle that the user may not expect.
 type Warning struct {
 	Subject         Subject
 	Summary, Detail string
@@ -46,8 +46,8 @@ func (f *Findings) add(other Findings) {
 	f.Warnings = append(f.Warnings, other.Warnings...)
 }
 
-// Preflight reports, while planning, what would make a cycle fail or surprise. Errors and warnings come from the VM as it
-// is now; tracking is what the plan is made from. It does not connect to NBD exports, which may not be up yet.
+// Preflight checks a cycle for a plan. Lost increments come from tracking, as planned_cycle does; all other findings come
+// from status, the VM as it is now. It does not connect to NBD exports, which may not be up yet.
 func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking) Findings {
 	place := r.machine.Place()
 	place.Dial = nil
@@ -58,7 +58,7 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 	return f
 }
 
-// preflight is what plan and apply check alike. Lacks is what the machine lacks to run migratekit.
+// preflight has the checks that plan and apply share. lacks has what the machine lacks to run migratekit.
 func preflight(
 	ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking, place migratekit.Place, lacks []error,
 ) Findings {
@@ -71,8 +71,7 @@ func preflight(
 		}
 		f.Errors = append(f.Errors, err)
 	}
-	source := Source{Status: status, Previous: cycle.Previous, Sizes: cycle.Sizes}
-	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), source))
+	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), cycle.source(status)))
 	var sparse []string
 	for _, key := range cycle.Target.Disks(status.Tracking()) {
 		if disk := status.Disk(key); disk.Backing == vsphere.BackingSeSparse {

@@ -75,7 +75,7 @@ func (c *Cycle) announcedKind(key int32, planned map[int32]PlannedCopy) cbt.Kind
 	return planned[key].Kind
 }
 
-// completionWarnings reports what is unknown about a successful cycle.
+// completionWarnings warns about disks and byte counts of a successful cycle that could not be verified.
 func completionWarnings(keys []int32, status *cbt.Status, measured measurement, result *Result) {
 	for _, key := range keys {
 		if _, ok := result.Disks[key]; !ok {
@@ -84,7 +84,7 @@ func completionWarnings(keys []int32, status *cbt.Status, measured measurement, 
 		}
 	}
 	if !measured.seen || result.ChangedBytes() < 0 {
-		reason := "it was gone before"
+		reason := "it was removed before it was measured"
 		if measured.err != nil && !errors.Is(measured.err, context.Canceled) {
 			reason = measured.err.Error()
 		}
@@ -100,7 +100,7 @@ func kindText(kind cbt.Kind) string {
 	return "incrementally"
 }
 
-// newEvidence matches the disks in migratekit's log, which it names by their files, with the VM's.
+// newEvidence matches the disks in migratekit's log with the VM's disks. The log names a disk by its file.
 func newEvidence(status *cbt.Status, outcome migratekit.Outcome, measured measurement, succeeded bool) Evidence {
 	keys := map[string]int32{}
 	for _, disk := range status.Disks {
@@ -141,9 +141,9 @@ func changedBytes(key int32, kind cbt.Kind, status *cbt.Status, measured measure
 	return -1
 }
 
-// changeID returns what the next cycle copies from: the change ID of the snapshot that was copied, else the filed one, else the one before
-// the run, which is older and so never too new. If snapshot and store disagree (agreed is false), it is the older one, or none if their
-// epochs differ.
+// changeID returns the change ID that the next cycle copies from: that of the snapshot that was copied, else the filed one, else the one
+// that the disk had before the run. An older change ID is safe: more is copied than needed. If snapshot and store disagree, agreed is
+// false, and id is the older of the two, or "" if their epochs differ.
 func changeID(key int32, status *cbt.Status, measured measurement, filed map[int32]string) (id string, agreed bool) {
 	stored, snapshot := filed[key], measured.disks[key].ChangeID
 	switch {

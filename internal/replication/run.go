@@ -82,7 +82,8 @@ func (r *Runner) gate(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 	return ensured, nil
 }
 
-// leftovers handles snapshots of earlier runs, at which migratekit would stop and ask.
+// leftovers removes migratekit's snapshots of earlier runs, or returns a LeftoverError. migratekit would stop and ask what to
+// do with them.
 func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
 	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != snapshotName })
 	if len(found) == 0 {
@@ -100,7 +101,7 @@ func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status
 	return true, nil
 }
 
-// job returns the run of migratekit. This is the only way of the credential into a job.
+// job describes the run of migratekit. No other code copies the vCenter credential into a job.
 func (r *Runner) job(cycle *Cycle, status *cbt.Status) migratekit.Job {
 	login := r.vcenter.Login()
 	return cycle.Target.Job(migratekit.Common{
@@ -112,10 +113,10 @@ func (r *Runner) job(cycle *Cycle, status *cbt.Status) migratekit.Job {
 		ExtraArgs:         cycle.ExtraArgs,
 		Environment:       cycle.Environment,
 		StopGrace:         cycle.StopGrace,
-	}, Source{Status: status, Previous: cycle.Previous, Sizes: cycle.Sizes})
+	}, cycle.source(status))
 }
 
-// copy runs migratekit and finds out what it did.
+// copy runs migratekit, removes the snapshot that it left, and builds the result.
 func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
 	before, err := r.vcenter.SnapshotTasks(ctx, cycle.Moid)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// noticeTimeout bounds how long migratekit waits for its change ID until its snapshot is seen in vCenter. It may ask
-	// before it creates one.
+	// noticeTimeout bounds how long a request for a change ID waits until migratekit's snapshot is seen in vCenter.
+	// migratekit may ask before it creates the snapshot.
 	noticeTimeout = 2 * time.Second
-	// measureTimeout bounds how long migratekit waits while the snapshot is measured.
+	// measureTimeout bounds how long such a request waits while the snapshot is measured.
 	measureTimeout = time.Minute
 	// cleanupTimeout bounds the removal of the snapshot after the run, whose own context may have ended.
 	cleanupTimeout = 5 * time.Minute
@@ -26,13 +26,13 @@ const (
 type measurement struct {
 	// snapshots are the managed object IDs of the snapshots that were seen; a cutover makes several.
 	snapshots []string
-	// seen is true if one was read.
+	// seen is true if the disks of at least one were read.
 	seen bool
 	// disks are those of the last snapshot, by device key, with its change IDs; first are those of the first one.
 	disks, first map[int32]vsphere.Disk
 	// changed are the bytes that changed since the last cycle, by device key; the whole disk if CBT cannot be used.
 	changed map[int32]int64
-	// err is why nothing more is known.
+	// err is the error that ended the measurement.
 	err error
 }
 
@@ -47,7 +47,8 @@ type watcher struct {
 	closeWatching, closeNoticed sync.Once
 }
 
-// watch starts watching until stop, which must be called. Snapshots that exist already are not the run's.
+// watch watches for snapshots of this run until stop is called. The caller must call stop. Snapshots in status are older
+// than the run.
 func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *watcher {
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watcher{
@@ -166,7 +167,8 @@ func (w *watcher) stop() measurement {
 }
 
 // removeOwn removes the snapshot that this run left, because every later run would stop at it. It waits for a snapshot that is
-// still being created. It leaves older snapshots alone, and if the run's own was seen, all others.
+// still being created. It never removes snapshots that are older than the run. If the run's own snapshot was seen, it removes only that
+// one.
 func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status, seen []string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()

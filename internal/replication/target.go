@@ -12,8 +12,7 @@ import (
 type Target interface {
 	// Disks returns the device keys of the disks that a cycle copies.
 	Disks(tracking cbt.Tracking) []int32
-	// Check reports what makes a copy of these disks to this target fail or surprise. It connects to the target only if
-	// place has a dialler.
+	// Check returns errors and warnings about a copy to this target. It connects to the target only if place.Dial is set.
 	Check(ctx context.Context, place migratekit.Place, source Source) Findings
 	// Job returns the run of migratekit.
 	Job(common migratekit.Common, source Source) migratekit.Job
@@ -32,7 +31,7 @@ type Source struct {
 	Sizes map[int32]int64
 }
 
-// Evidence is what is known of a run after its end.
+// Evidence is what the provider knows about a run that has ended.
 type Evidence struct {
 	Outcome migratekit.Outcome
 	// Succeeded is true if migratekit ended well and its log says that it completed.

@@ -16,9 +16,10 @@ const (
 	maxPatience = 2 * time.Second
 )
 
-// batcher joins concurrent reads into one call to vCenter. A single read goes out at once. Reads that arrive during a call
-// go out together when it returns; if fewer wait than it answered, they wait until those have come back, as
-// Terraform asks for the next resource when one is answered. An answer is never older than its read.
+// batcher joins concurrent reads into one call to vCenter. A single read is sent at once. Reads that arrive during a call
+// are sent together when it returns. If fewer are waiting then than the call answered, they wait for the answered callers
+// to ask again, because Terraform asks for the next resource when one is answered. A read is never answered by a call that
+// was sent before it.
 type batcher[K comparable, V any] struct {
 	// client connects before a read joins a batch, so that each caller gets its own connection error.
 	client *Client
@@ -27,10 +28,11 @@ type batcher[K comparable, V any] struct {
 
 	mu       sync.Mutex
 	open     *batch[K, V] // nil if no read waits for a call
-	inFlight int          // calls
-	callers  int          // that wait for an answer
-	expected int          // callers that come at about the same time
+	inFlight int          // number of calls that were sent and not answered
+	callers  int          // callers that wait for an answer
+	expected int          // how many callers are likely to come at about the same time
 	returned time.Time    // end of the last call
+	// patience is how long a batch waits for the expected callers.
 	patience time.Duration
 }
 
@@ -116,7 +118,7 @@ func (g *batcher[K, V]) newBatch(ctx context.Context, wait time.Duration) *batch
 	return b
 }
 
-// expire sends a batch that waited in vain.
+// expire sends a batch whose expected callers did not come in time.
 func (g *batcher[K, V]) expire(b *batch[K, V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -44,7 +44,6 @@ type Client struct {
 	attempt *attempt
 	closed  bool
 	stop    func() // stops the keep-alive
-	running sync.WaitGroup
 }
 
 // attempt is one connection attempt, shared by all callers that wait for it. It outlives the call that started
@@ -165,7 +164,6 @@ func (c *Client) join(ctx context.Context) (a *attempt, begun bool, err error) {
 	if c.attempt == nil {
 		begun = true
 		c.attempt = &attempt{done: make(chan struct{})}
-		c.running.Add(1)
 		go c.dialInto(context.WithoutCancel(ctx), c.attempt)
 	}
 	return c.attempt, begun, nil
@@ -177,7 +175,6 @@ func isRefused(err error) bool {
 }
 
 func (c *Client) dialInto(ctx context.Context, a *attempt) {
-	defer c.running.Done()
 	defer close(a.done)
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -195,7 +192,6 @@ func (c *Client) dialInto(ctx context.Context, a *attempt) {
 	default:
 		alive, stop := context.WithCancel(ctx)
 		c.stop = stop
-		c.running.Add(1)
 		go c.keepAlive(alive, a.vim)
 	}
 }
@@ -278,7 +274,6 @@ func (c *Client) Close(ctx context.Context) error {
 
 // keepAlive prevents the session from expiring while migratekit copies for hours.
 func (c *Client) keepAlive(ctx context.Context, vim *vim25.Client) {
-	defer c.running.Done()
 	ticker := time.NewTicker(keepAliveEvery)
 	defer ticker.Stop()
 	for {

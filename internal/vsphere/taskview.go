@@ -10,7 +10,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// taskView belongs to one session, and ends with it.
+// taskView is a list view of the awaited tasks, and the property collector that watches it. It ends with its session.
 type taskView struct {
 	vim             *vim25.Client
 	collector, list types.ManagedObjectReference

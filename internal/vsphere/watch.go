@@ -58,7 +58,7 @@ func retry(ctx context.Context, try func(answered func()) error) error {
 	}
 }
 
-// outage is how long vCenter may not answer. The pause between retries doubles from firstPause to lastPause.
+// outage is how long vCenter may be unreachable before retry gives up. The pause between retries doubles from firstPause to lastPause.
 const (
 	outage     = 15 * time.Minute
 	firstPause = 100 * time.Millisecond
