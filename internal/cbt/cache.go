@@ -68,16 +68,16 @@ func (c *statusCache) invalidate(moid string) {
 	c.invalidated[moid] = c.generation
 }
 
-// Read reads a VM from vCenter, and caches its status for ReadCached.
+// Read reads a VM from vCenter, and caches its status for ReadCached. Errors: those of vsphere.Client.Find, and NoIdentityError.
 func (m *Manager) Read(ctx context.Context, name vsphere.Name) (*Status, error) {
 	entry := m.cache.begin()
-	vm, err := m.vcenter.Find(ctx, name)
+	status, err := m.read(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	entry.Status = NewStatus(vm)
+	entry.Status = status
 	m.cache.put(name, entry)
-	return entry.Status, nil
+	return status, nil
 }
 
 // ReadCached returns a status that is at most 10 seconds old, and not older than the last write of this process.
@@ -91,9 +91,21 @@ func (m *Manager) ReadCached(ctx context.Context, name vsphere.Name) (*Status, e
 // ReadUncached reads a VM from vCenter by its managed object ID, and invalidates its cached status.
 func (m *Manager) ReadUncached(ctx context.Context, moid string) (*Status, error) {
 	m.cache.invalidate(moid)
-	vm, err := m.vcenter.VM(ctx, moid)
+	return m.read(ctx, vsphere.Name{Moid: moid})
+}
+
+// ReadUncachedByName reads a VM from vCenter for a data source: the cache stays as it is.
+func (m *Manager) ReadUncachedByName(ctx context.Context, name vsphere.Name) (*Status, error) {
+	return m.read(ctx, name)
+}
+
+func (m *Manager) read(ctx context.Context, name vsphere.Name) (*Status, error) {
+	vm, err := m.vcenter.Find(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if vm.Identity() == "" {
+		return nil, &vsphere.NoIdentityError{Path: vm.Path}
 	}
 	return NewStatus(vm), nil
 }

@@ -54,7 +54,14 @@ func (s *Status) Blockers(allowExistingSnapshots bool) []string {
 }
 
 func (s *Status) removalBlockers() []string {
-	return append(s.lockedBlockers(s.steps()), s.disabledBlockers(s.steps())...)
+	if !s.leftover() {
+		return nil
+	}
+	var blockers []string
+	if blocker := s.ConnectionBlocker(); blocker != "" {
+		blockers = append(blockers, blocker)
+	}
+	return slices.Concat(blockers, s.lockedBlockers(s.steps()), s.disabledBlockers(s.steps()))
 }
 
 // resetBlockers never allows other tools' snapshots.
@@ -62,10 +69,25 @@ func (s *Status) resetBlockers() []string {
 	return slices.Concat(s.machineBlockers(s.resetSteps()), s.snapshotBlockers("remove the snapshots first"), s.diskBlockers())
 }
 
+// ConnectionBlocker returns why nothing can be done with the VM while its host is not connected, or "".
+func (s *Status) ConnectionBlocker() string {
+	switch state := s.VM.ConnectionState; state {
+	case "", "connected":
+		return ""
+	case "disconnected":
+		return "its host is disconnected from vCenter: connect the host first"
+	default:
+		return fmt.Sprintf("it is %s in vCenter: bring its host and its datastore back, or register it again", state)
+	}
+}
+
 func (s *Status) machineBlockers(steps []step) []string {
 	vm := s.VM
 	var blockers []string
 	add := func(format string, args ...any) { blockers = append(blockers, fmt.Sprintf(format, args...)) }
+	if blocker := s.ConnectionBlocker(); blocker != "" {
+		blockers = append(blockers, blocker)
+	}
 	if vm.Template {
 		add("it is a template: convert it to a virtual machine first")
 	}

@@ -156,18 +156,30 @@ func NewNBDJob(common Common, target NBD) Job {
 	job.add(flagJobID, target.JobID)
 	job.add(common.ExtraArgs...)
 	maps.Copy(job.Environment, map[string]string{
-		"MIGRATEKIT_JOB_ID": target.JobID,
-		"NBD_LOCAL_PORT":    target.Port,
+		variableJob:  target.JobID,
+		variablePort: target.Port,
 		// migratekit refuses to start without these two; our store ignores them.
-		"CLOUDSTACK_API_KEY":    cmp.Or(common.Environment["CLOUDSTACK_API_KEY"], "unused"),
-		"CLOUDSTACK_SECRET_KEY": cmp.Or(common.Environment["CLOUDSTACK_SECRET_KEY"], "unused"),
+		"CLOUDSTACK_API_KEY":    cmp.Or(common.Environment["CLOUDSTACK_API_KEY"], placeholder),
+		"CLOUDSTACK_SECRET_KEY": cmp.Or(common.Environment["CLOUDSTACK_SECRET_KEY"], placeholder),
 	})
 	return job
 }
 
+// The variables that a Job sets itself, and the value of those that must not be empty.
+const (
+	variableJob   = "MIGRATEKIT_JOB_ID"
+	variablePort  = "NBD_LOCAL_PORT"
+	variableStore = "CLOUDSTACK_API_URL"
+	placeholder   = "unused"
+)
+
+func ownVariable(name string) bool {
+	return name == variableJob || name == variablePort || name == variableStore
+}
+
 // StoreEnvironment returns the variables that give migratekit the address of a change-ID store.
 func StoreEnvironment(url string) map[string]string {
-	return map[string]string{"CLOUDSTACK_API_URL": url}
+	return map[string]string{variableStore: url}
 }
 
 func newJob(command string, common Common) Job {

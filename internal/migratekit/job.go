@@ -24,7 +24,7 @@ type Job struct {
 	VMPath string `json:"vm_path"`
 	// KnownChangeIDs has an entry for each disk to copy, by device key: the change ID to copy from, or "".
 	// It is nil if migratekit keeps its change IDs elsewhere.
-	KnownChangeIDs map[int32]string `json:"known_change_ids,omitempty"`
+	KnownChangeIDs map[int32]string `json:"known_change_ids"`
 	// Exports are the NBD URIs that the run writes to, by device key.
 	Exports map[int32]string `json:"exports,omitempty"`
 	// StopGrace is how long migratekit may take to end after an interrupt, since it has a snapshot to remove.

@@ -199,6 +199,20 @@ func TestReservedFlags(t *testing.T) {
 	}
 }
 
+// The job's own variables are no secrets.
+func TestOwnVariablesAreNotRedacted(t *testing.T) {
+	t.Parallel()
+	c := common
+	c.Source.Password = "s3cr3t!"
+	job := migratekit.NewNBDJob(c, migratekit.NBD{
+		Exports: map[int32]migratekit.Export{2000: {URI: "nbd://127.0.0.1:10808/x", Name: "x"}}, JobID: "vma-abcdefgh", Port: "10808",
+	})
+	const text = "job vma-abcdefgh at port 10808 has unused space"
+	if got := migratekit.NewRedactor(job, nil).Redact(text); got != text {
+		t.Errorf("got %q", got)
+	}
+}
+
 // migratekit reads its path as a pattern.
 func TestPathIsEscaped(t *testing.T) {
 	t.Parallel()

@@ -48,7 +48,9 @@ func (j Job) secrets(inherited []string) []string {
 		}
 	}
 	for name, value := range j.Environment {
-		add(name, value, !strings.HasPrefix(name, "OS_"))
+		if !ownVariable(name) && value != placeholder {
+			add(name, value, !strings.HasPrefix(name, "OS_"))
+		}
 	}
 	for _, pair := range inherited {
 		name, value, _ := strings.Cut(pair, "=")

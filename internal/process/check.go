@@ -30,13 +30,11 @@ type MissingToolError struct{ Problem string }
 
 func (e *MissingToolError) Error() string { return e.Problem }
 
-// Check lists what this machine lacks to run a job: ErrNotInstalled, a TemporaryError or a MissingToolError.
-func (m *Machine) Check(ctx context.Context, job migratekit.Job) []error {
+// Check lists what prevents running a job on this machine: ErrNotInstalled or a TemporaryError.
+func (m *Machine) Check(job migratekit.Job) []error {
 	var problems []error
 	if _, err := findProgram(job.Program); err != nil {
 		problems = append(problems, err)
-	} else if missing := m.tools.missing(ctx, inherit(job.Environment)); missing != "" {
-		problems = append(problems, &MissingToolError{missing})
 	}
 	temporary, err := makeTemporary(job)
 	if err == nil {
@@ -46,6 +44,15 @@ func (m *Machine) Check(ctx context.Context, job migratekit.Job) []error {
 		problems = append(problems, err)
 	}
 	return problems
+}
+
+// CheckTools returns a MissingToolError if the job's program will not find what it needs to read the source's disks. It starts a process,
+// once for each PATH.
+func (m *Machine) CheckTools(ctx context.Context, job migratekit.Job) error {
+	if missing := m.tools.missing(ctx, inherit(job.Environment)); missing != "" {
+		return &MissingToolError{missing}
+	}
+	return nil
 }
 
 // findProgram returns the path of an executable: name itself if it has a slash, else what PATH has.

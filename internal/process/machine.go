@@ -84,6 +84,7 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	environment := inherit(job.Environment, services.environment, map[string]string{"TMPDIR": temporary})
 	redactor := migratekit.NewRedactor(job, os.Environ())
 	output := migratekit.NewOutput(redactor, line)
+	job.Program = program
 	line("# started at " + time.Now().UTC().Format(time.RFC3339))
 	line("# " + redactor.Redact(job.CommandLine()))
 	drained := make(chan struct{})

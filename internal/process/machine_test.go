@@ -183,7 +183,7 @@ func TestCheckFindsTheProgram(t *testing.T) {
 	t.Parallel()
 	machine := process.NewMachine(slog.New(slog.DiscardHandler))
 	check := func(program string) error {
-		return errors.Join(machine.Check(t.Context(), migratekit.Job{Program: program})...)
+		return errors.Join(machine.Check(migratekit.Job{Program: program})...)
 	}
 	if err := check(filepath.Join(t.TempDir(), "migratekit")); !errors.Is(err, process.ErrNotInstalled) {
 		t.Errorf("error %v", err)
@@ -197,7 +197,7 @@ func TestCheckFindsNoPlaceForTemporaryFiles(t *testing.T) {
 	t.Parallel()
 	job := script("exit 0")
 	job.Environment = map[string]string{"TMPDIR": filepath.Join(t.TempDir(), "missing")}
-	err := errors.Join(process.NewMachine(slog.New(slog.DiscardHandler)).Check(t.Context(), job)...)
+	err := errors.Join(process.NewMachine(slog.New(slog.DiscardHandler)).Check(job)...)
 	if _, ok := errors.AsType[*process.TemporaryError](err); !ok {
 		t.Errorf("error %v", err)
 	}
@@ -249,7 +249,7 @@ func TestCheckFindsMissingTools(t *testing.T) {
 	} {
 		job := script("exit 0")
 		job.Environment = install(test.script)
-		err := errors.Join(process.NewMachine(slog.New(slog.DiscardHandler)).Check(t.Context(), job)...)
+		err := process.NewMachine(slog.New(slog.DiscardHandler)).CheckTools(t.Context(), job)
 		missing, found := errors.AsType[*process.MissingToolError](err)
 		if found != (test.want != "") || (found && !strings.Contains(missing.Problem, test.want)) {
 			t.Errorf("%s: %v", name, err)

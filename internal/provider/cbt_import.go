@@ -50,7 +50,7 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 		return
 	}
 	resp.Diagnostics.Append(setImported(ctx, &resp.State, status)...)
-	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(vmID(status.VM)))...)
+	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, types.StringValue(status.VM.Identity()))...)
 }
 
 // importNames returns the names that an import ID may stand for, in the order to try.

@@ -69,7 +69,7 @@ func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream
 		}
 		left := req.Limit
 		for _, status := range statuses {
-			if status.VM.Template {
+			if status.VM.Template || status.VM.Identity() == "" {
 				continue
 			}
 			if left--; left < 0 || !push(listed(ctx, req, status)) {
@@ -82,7 +82,7 @@ func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream
 func listed(ctx context.Context, req list.ListRequest, status *cbt.Status) list.ListResult {
 	result := req.NewListResult(ctx)
 	result.DisplayName = fmt.Sprintf("%s (%s)", status.VM.Path, describeTracking(status))
-	result.Diagnostics.Append(setIdentity(ctx, result.Identity, types.StringValue(vmID(status.VM)))...)
+	result.Diagnostics.Append(setIdentity(ctx, result.Identity, types.StringValue(status.VM.Identity()))...)
 	if req.IncludeResource {
 		result.Diagnostics.Append(setImported(ctx, result.Resource, status)...)
 		// Terraform generates configuration from these values, and it should have one name only.

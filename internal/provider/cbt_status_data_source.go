@@ -71,7 +71,7 @@ func (d *cbtStatusDataSource) Read(ctx context.Context, req datasource.ReadReque
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	status, err := d.data.manager.Read(ctx, name)
+	status, err := d.data.manager.ReadUncachedByName(ctx, name)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Change Tracking", at, err))
 		return

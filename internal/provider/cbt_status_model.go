@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"slices"
+
 	"github.com/hashicorp/terraform-plugin-framework/datasource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
@@ -16,6 +18,7 @@ type statusModel struct {
 	Initialized         types.Bool        `tfsdk:"initialized"`
 	Supported           types.Bool        `tfsdk:"supported"`
 	PowerState          types.String      `tfsdk:"power_state"`
+	ConnectionState     types.String      `tfsdk:"connection_state"`
 	HardwareVersion     types.Int64       `tfsdk:"hardware_version"`
 	Template            types.Bool        `tfsdk:"template"`
 	Snapshots           []types.String    `tfsdk:"snapshots"`
@@ -60,6 +63,7 @@ func statusAttributes() map[string]schema.Attribute {
 		"initialized":          flag(descriptionInitialized),
 		"supported":            flag("Whether the virtual hardware and the host support CBT."),
 		"power_state":          text("Power state: `poweredOn`, `poweredOff` or `suspended`."),
+		"connection_state":     text("Connection state: `connected`, `disconnected`, `orphaned`, `inaccessible` or `invalid`."),
 		"hardware_version":     number("Version of the virtual hardware, such as 19 for `vmx-19`. CBT needs 7 or newer."),
 		"template":             flag("Whether the virtual machine is a template."),
 		"snapshots":            texts("Names of the snapshots; each parent comes before its children."),
@@ -91,6 +95,7 @@ func newStatusModel(status *cbt.Status, blockers []string) statusModel {
 		Initialized:         types.BoolValue(status.Initialized()),
 		Supported:           types.BoolValue(status.Supported()),
 		PowerState:          types.StringValue(vm.PowerState),
+		ConnectionState:     types.StringValue(vm.ConnectionState),
 		HardwareVersion:     types.Int64Value(int64(vm.HardwareVersion)),
 		Template:            types.BoolValue(vm.Template),
 		ConsolidationNeeded: types.BoolValue(vm.ConsolidationNeeded),
@@ -101,6 +106,9 @@ func newStatusModel(status *cbt.Status, blockers []string) statusModel {
 	m.fill(vm)
 	for _, snapshot := range vm.Snapshots {
 		m.Snapshots = append(m.Snapshots, types.StringValue(snapshot.Name))
+	}
+	if blocker := status.ConnectionBlocker(); blocker != "" && !slices.Contains(blockers, blocker) {
+		blockers = append(blockers, blocker)
 	}
 	for _, blocker := range blockers {
 		m.Blockers = append(m.Blockers, types.StringValue(blocker))

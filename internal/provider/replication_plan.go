@@ -57,11 +57,12 @@ func (r *replicationResource) checkPlan(
 		}
 	}
 	status := r.data.planned(ctx, config.vmNames, names, private, resp)
-	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) || len(resp.RequiresReplace) > 0 {
-		return // Terraform plans the create of a replacement separately
+	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
+		return
 	}
+	replaced := len(resp.RequiresReplace) > 0
 	prior, tracking := replicationModel{}, status.Tracking()
-	if state != nil {
+	if state != nil && !replaced {
 		prior, tracking = *state, loadTracking(ctx, private, tracking)
 	}
 	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, &resp.Diagnostics)
@@ -74,6 +75,9 @@ func (r *replicationResource) checkPlan(
 		for _, refusal := range cycleDiagnostics(config.at(), status.VM, nil, err, state == nil) {
 			resp.Diagnostics.Append(hintDestroy(refusal, state != nil))
 		}
+	}
+	if replaced {
+		return // Terraform plans the create separately, with the same warnings
 	}
 	for _, warning := range found.Warnings {
 		resp.Diagnostics.Append(warningDiagnostic(config.at(), warning))

@@ -29,12 +29,13 @@ type reader func(context.Context, vsphere.Name) (*cbt.Status, error)
 // current reads an existing resource's VM by managed object ID, or by instance UUID if that is gone or reused.
 func current(ctx context.Context, read reader, names vmNames) (*cbt.Status, error) {
 	id := names.ID.ValueString()
-	if moid := names.VMMoid.ValueString(); moid != "" {
+	if moid := names.VMMoid.ValueString(); moid != "" && id != "" {
 		status, err := read(ctx, vsphere.Name{Moid: moid})
-		if err == nil && (vmID(status.VM) == id || id == "") {
+		if err == nil && status.VM.Identity() == id {
 			return status, nil
 		}
-		if err != nil && !errors.Is(err, vsphere.ErrNotFound) {
+		_, anonymous := errors.AsType[*vsphere.NoIdentityError](err)
+		if err != nil && !anonymous && !errors.Is(err, vsphere.ErrNotFound) {
 			return nil, err
 		}
 	}
@@ -84,7 +85,7 @@ func (p *providerData) planned(
 	}
 	mismatches := config.mismatches(status.VM)
 	if len(mismatches) > 0 && len(mismatches) == len(given) {
-		other, found := p.plannedAnother(ctx, config, vmID(status.VM), resp)
+		other, found := p.plannedAnother(ctx, config, status.VM.Identity(), resp)
 		if other != nil {
 			return other
 		}
@@ -119,7 +120,7 @@ func (p *providerData) plannedAnother(
 	case err != nil:
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		return nil, true
-	case vmID(other.VM) == id:
+	case other.VM.Identity() == id:
 		return nil, true
 	}
 	resp.Diagnostics.Append(config.validateAgainst(other.VM)...)

@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -121,7 +120,7 @@ func (m vmNames) given() []givenName {
 // mismatches returns the given names that do not match the VM, without a call to vCenter.
 func (m vmNames) mismatches(vm *vsphere.VM) []givenName {
 	return slices.DeleteFunc(m.given(), func(n givenName) bool {
-		return n.Path == vm.Path || (n.UUID != "" && strings.EqualFold(n.UUID, vm.UUID)) || (n.Moid != "" && n.Moid == vm.Moid)
+		return (n.Path != "" && vsphere.CanonicalPath(n.Path) == vm.Path) || (n.UUID != "" && strings.EqualFold(n.UUID, vm.UUID)) || (n.Moid != "" && n.Moid == vm.Moid)
 	})
 }
 
@@ -168,7 +167,7 @@ func (m vmNames) at() path.Path {
 }
 
 func (m *vmNames) fill(vm *vsphere.VM) {
-	m.ID = types.StringValue(vmID(vm))
+	m.ID = types.StringValue(vm.Identity())
 	m.VMName = types.StringValue(vm.Name)
 	m.VMPath = types.StringValue(vm.Path)
 	m.VMUUID = types.StringValue(vm.UUID)
@@ -191,14 +190,14 @@ func (m *vmNames) fillUnknown(vm *vsphere.VM) {
 	set(&m.VMMoid, all.VMMoid)
 }
 
-// refresh is fill, but it keeps the user's spelling of the UUID.
+// refresh is fill, but it keeps the practitioner's spelling of path and UUID.
 func (m *vmNames) refresh(vm *vsphere.VM) {
-	spelled := m.VMUUID
+	path, uuid := m.VMPath, m.VMUUID
 	m.fill(vm)
-	if strings.EqualFold(spelled.ValueString(), vm.UUID) && !spelled.IsNull() {
-		m.VMUUID = spelled
+	if strings.EqualFold(uuid.ValueString(), vm.UUID) && !uuid.IsNull() {
+		m.VMUUID = uuid
+	}
+	if vsphere.CanonicalPath(path.ValueString()) == vm.Path {
+		m.VMPath = path
 	}
 }
-
-// vmID returns the instance UUID. A host without vCenter may know the BIOS UUID only.
-func vmID(vm *vsphere.VM) string { return cmp.Or(vm.InstanceUUID, vm.UUID) }

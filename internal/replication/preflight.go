@@ -51,7 +51,13 @@ func (f *Findings) add(other Findings) {
 func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking) Findings {
 	place := r.machine.Place()
 	place.Dial = nil
-	f := preflight(ctx, cycle, status, tracking, place, r.machine.Check(ctx, r.job(cycle, status)))
+	job := r.job(cycle, status)
+	f := preflight(ctx, cycle, status, place, r.machine.Check(job))
+	if tool, ok := errors.AsType[*process.MissingToolError](r.machine.CheckTools(ctx, job)); ok {
+		f.warn(SubjectNone, "Missing nbdkit",
+			"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
+	}
+	f.checkReset(cycle, status.VM.Path, tracking)
 	if cycle.AutoCBT {
 		f.checkCBT(cycle, status, r.manager.Blockers(ctx, status, true))
 	}
@@ -60,16 +66,11 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 
 // preflight has the checks that plan and apply share. lacks has what the machine lacks to run migratekit.
 func preflight(
-	ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking, place migratekit.Place, lacks []error,
+	ctx context.Context, cycle *Cycle, status *cbt.Status, place migratekit.Place, lacks []error,
 ) Findings {
-	var f Findings
-	for _, err := range lacks {
-		if tool, ok := errors.AsType[*process.MissingToolError](err); ok {
-			f.warn(SubjectNone, "Missing nbdkit",
-				"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
-			continue
-		}
-		f.Errors = append(f.Errors, err)
+	f := Findings{Errors: lacks}
+	if blocker := status.ConnectionBlocker(); blocker != "" {
+		f.Errors = append(f.Errors, &ImpossibleError{Problems: []string{fmt.Sprintf("%s cannot be copied: %s", status.VM.Path, blocker)}})
 	}
 	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), cycle.source(status)))
 	var sparse []string
@@ -83,7 +84,6 @@ func preflight(
 			"%q has disks in the format SeSparse. They can be tracked, but migratekit is known not to read them: %s. Move them to another datastore or format (storage vMotion) before the first cycle.",
 			status.VM.Path, strings.Join(sparse, ", "))
 	}
-	f.checkReset(cycle, status.VM.Path, tracking)
 	return f
 }
 

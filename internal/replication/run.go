@@ -33,8 +33,8 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
 	if err != nil {
 		return err
 	}
-	lacks := r.machine.Check(ctx, r.job(cycle, status))
-	if found := preflight(ctx, cycle, status, status.Tracking(), r.machine.Place(), lacks); len(found.Errors) > 0 {
+	lacks := r.machine.Check(r.job(cycle, status))
+	if found := preflight(ctx, cycle, status, r.machine.Place(), lacks); len(found.Errors) > 0 {
 		return &PreflightError{Errors: found.Errors}
 	}
 	// Before the gate, because CBT must not be enabled while a snapshot exists.

@@ -13,7 +13,7 @@ const (
 	// minPatience and maxPatience bound how long a batch waits for callers that were answered a moment ago. The time that they really
 	// take is measured, because it depends on how busy the machine is.
 	minPatience = 20 * time.Millisecond
-	maxPatience = 2 * time.Second
+	maxPatience = 250 * time.Millisecond
 )
 
 // batcher joins concurrent reads into one call to vCenter. A single read is sent at once. Reads that arrive during a call
@@ -85,6 +85,9 @@ func (g *batcher[K, V]) join(ctx context.Context, key K) *batch[K, V] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	idle := time.Since(g.returned)
+	if g.callers == 0 && idle > g.patience {
+		g.expected, g.patience = 0, minPatience
+	}
 	if g.open == nil {
 		wait := maxPatience // a call that hangs does not block the next one
 		if g.inFlight == 0 {
@@ -118,12 +121,16 @@ func (g *batcher[K, V]) newBatch(ctx context.Context, wait time.Duration) *batch
 	return b
 }
 
-// expire sends a batch whose expected callers did not come in time.
+// expire sends a batch that waited in vain. If most callers did not come back in time, the machine is busy: the next batch waits longer.
+// If only a few did not, there are fewer callers now.
 func (g *batcher[K, V]) expire(b *batch[K, V]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.open == b {
-		g.expected, g.patience = g.callers, min(4*g.patience, maxPatience)
+		if 2*b.callers < g.expected {
+			g.patience = min(4*g.patience, maxPatience)
+		}
+		g.expected = g.callers
 		g.send(b)
 	}
 }

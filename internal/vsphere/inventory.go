@@ -1,6 +1,7 @@
 package vsphere
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,19 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("%d virtual machines %s: %s", len(e.Paths), e.Name, strings.Join(e.Paths, ", "))
 }
 
+// NoIdentityError is returned for a VM without instance UUID and BIOS UUID, as while it is being cloned: it could not be told from others
+// later.
+type NoIdentityError struct {
+	Path string
+}
+
+func (e *NoIdentityError) Error() string {
+	return fmt.Sprintf("%q has no UUID yet, as while it is being created or cloned; try again when that is complete", e.Path)
+}
+
+// Identity returns what identifies the VM for its whole life: its instance UUID, or its BIOS UUID on a host without vCenter.
+func (vm *VM) Identity() string { return cmp.Or(vm.InstanceUUID, vm.UUID) }
+
 // Find reads a VM, in a call shared with concurrent reads; a path or UUID needs a lookup first. Errors: ErrNotFound,
 // NotVMError, AmbiguousError and those of every call.
 func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
@@ -94,6 +108,9 @@ func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
 }
 
 func (c *Client) findByUUID(ctx context.Context, name Name) ([]string, error) {
+	if name.UUID == "" && name.InstanceUUID == "" {
+		return nil, nil // an empty identity matches no VM
+	}
 	var moids []string
 	err := c.do(ctx, "look up virtual machine "+name.String(), func(vim *vim25.Client) error {
 		uuid, byInstance := name.UUID, false

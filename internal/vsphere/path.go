@@ -38,7 +38,14 @@ func (p *paths) drop(path string) {
 	delete(p.moids, path)
 }
 
+// escapes are the characters that vCenter escapes in names, in either case of the digits.
+var escapes = strings.NewReplacer("%2F", "%2f", "%5C", "%5c")
+
+// CanonicalPath returns an inventory path in vCenter's own spelling: a slash in a name is %2f, a backslash %5c, a percent sign %25.
+func CanonicalPath(path string) string { return escapes.Replace(path) }
+
 func (c *Client) findByPath(ctx context.Context, path string) (*VM, error) {
+	path = CanonicalPath(path)
 	if moid := c.paths.get(path); moid != "" {
 		if vm, found, err := c.reads.do(ctx, moid); err == nil && found && vm.Path == path {
 			return vm, nil

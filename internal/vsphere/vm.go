@@ -22,6 +22,8 @@ type VM struct {
 	InstanceUUID string
 	// PowerState is poweredOn, poweredOff or suspended.
 	PowerState string
+	// ConnectionState is connected, disconnected, orphaned, inaccessible or invalid.
+	ConnectionState string
 	// HardwareVersion is the number in "vmx-19", 0 if it could not be read.
 	HardwareVersion int
 	Template        bool
@@ -113,6 +115,7 @@ var vmProperties = []string{
 	"disabledMethod",
 	"guest.toolsRunningStatus",
 	"parentVApp",
+	"runtime.connectionState",
 	"runtime.consolidationNeeded",
 	"runtime.faultToleranceState",
 	"runtime.powerState",
@@ -125,6 +128,7 @@ func newVM(from *mo.VirtualMachine) *VM {
 		Moid:                    from.Self.Value,
 		Name:                    from.Name,
 		PowerState:              string(from.Runtime.PowerState),
+		ConnectionState:         string(from.Runtime.ConnectionState),
 		FaultTolerant:           isFaultTolerant(from.Runtime.FaultToleranceState),
 		ChangeTrackingSupported: from.Capability.ChangeTrackingSupported,
 		SnapshotsUnsupported: !from.Capability.SnapshotOperationsSupported &&

@@ -25,6 +25,9 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 	object := ctx.Map.Get(method.This)
 	switch target := object.(type) {
 	case *simulator.VirtualMachine:
+		if fault := disconnected(method, target); fault != nil {
+			return nil, fault
+		}
 		if fault := v.refused(method, target.Self); fault != nil {
 			return nil, fault
 		}
@@ -32,6 +35,11 @@ func (v *VCenter) handle(ctx *simulator.Context, method *simulator.Method) (mo.R
 			return instead(method, &trackedVM{VirtualMachine: target, vcenter: v}), nil
 		}
 	case *simulator.VirtualMachineSnapshot:
+		if vm, ok := ctx.Map.Get(target.Vm).(*simulator.VirtualMachine); ok {
+			if fault := disconnected(method, vm); fault != nil {
+				return nil, fault
+			}
+		}
 		if fault := v.refused(method, target.Vm); fault != nil {
 			return nil, fault
 		}
@@ -103,6 +111,15 @@ func (v *VCenter) checkPrivileges(method *simulator.Method) types.BaseMethodFaul
 		return nil
 	}
 	return &types.NoPermission{Object: &method.This, PrivilegeId: privilege}
+}
+
+// disconnected returns the fault of a task on a VM whose host is away, or nil.
+func disconnected(method *simulator.Method, vm *simulator.VirtualMachine) types.BaseMethodFault {
+	state := vm.Runtime.ConnectionState
+	if state == "" || state == types.VirtualMachineConnectionStateConnected || !strings.HasSuffix(method.Name, "_Task") {
+		return nil
+	}
+	return &types.HostNotConnected{}
 }
 
 // refused returns the fault of a disabled method or a busy VM, or nil.

@@ -267,6 +267,16 @@ func (m *Machine) SetHardware(version string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Version = version })
 }
 
+// SetConnectionState sets the state that vCenter shows while the VM's host or datastore is away. Tasks then fail with HostNotConnected.
+func (m *Machine) SetConnectionState(state types.VirtualMachineConnectionState) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Runtime.ConnectionState = state })
+}
+
+// SetIdentity sets instance and BIOS UUID. A VM that is being cloned has neither.
+func (m *Machine) SetIdentity(instance, bios string) {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.InstanceUuid, vm.Config.Uuid = instance, bios })
+}
+
 // SetTemplate converts the VM to a template or back.
 func (m *Machine) SetTemplate(template bool) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Template = template })
