@@ -72,6 +72,9 @@ func (e *UninitializedError) Error() string {
 type Options struct {
 	// AllowExistingSnapshots allows enabling CBT while other tools' snapshots exist.
 	AllowExistingSnapshots bool
+	// Leftover reports whether another tool's snapshot was left behind, and is to be removed first if it blocks enabling CBT. It is nil
+	// for none.
+	Leftover func(vsphere.Snapshot) bool
 }
 
 // Ensure enables CBT and initializes it: every trackable disk gets a change ID. It writes only what is missing, and
@@ -86,8 +89,11 @@ func (m *Manager) Ensure(ctx context.Context, moid string, options Options) (*St
 	if err != nil {
 		return nil, &StageError{StageRead, err}
 	}
-	if reasons := status.Blockers(options.AllowExistingSnapshots); len(reasons) > 0 {
+	if reasons := m.Without(status, options.Leftover).Blockers(options.AllowExistingSnapshots); len(reasons) > 0 {
 		return nil, &StageError{StageRefuse, &BlockedError{VM: status.VM.Path, Reasons: reasons}}
+	}
+	if status, err = m.removeLeft(ctx, status, options.Leftover); err != nil {
+		return nil, &StageError{StageTidy, err}
 	}
 	if status, err = m.removeLeftovers(ctx, status); err != nil {
 		return nil, &StageError{StageTidy, err}

@@ -137,3 +137,29 @@ func (m *Manager) removeLeftovers(ctx context.Context, status *Status) (*Status,
 	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), isOurs)
 	return NewStatus(&vm), nil
 }
+
+// Without returns the status as it will be without snapshots that were left behind. They stay if CBT works already, or while a cycle of this
+// process runs on the VM, which may own them.
+func (m *Manager) Without(status *Status, left func(vsphere.Snapshot) bool) *Status {
+	if left == nil || status.Tracked() || m.cycling(status.VM.Moid) {
+		return status
+	}
+	vm := *status.VM
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), left)
+	return NewStatus(&vm)
+}
+
+// removeLeft removes what Without leaves out.
+func (m *Manager) removeLeft(ctx context.Context, status *Status, left func(vsphere.Snapshot) bool) (*Status, error) {
+	without := m.Without(status, left)
+	for _, s := range status.VM.Snapshots {
+		if slices.ContainsFunc(without.VM.Snapshots, func(kept vsphere.Snapshot) bool { return kept.Moid == s.Moid }) {
+			continue
+		}
+		m.log.InfoContext(ctx, "Removing a snapshot that was left behind", "vm_path", status.VM.Path, "snapshot", s.Name, "snapshot_moid", s.Moid)
+		if err := m.RemoveSnapshot(ctx, status.VM, s.Moid); err != nil {
+			return nil, fmt.Errorf("remove the snapshot %q that was left on %s: %w", s.Name, status.VM.Path, err)
+		}
+	}
+	return without, nil
+}

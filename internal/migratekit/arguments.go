@@ -22,6 +22,8 @@ type Common struct {
 	Environment map[string]string
 	// StopGrace is how long migratekit may take to end after an interrupt.
 	StopGrace time.Duration
+	// StallTimeout is how long a copy may be without progress, 0 for no limit.
+	StallTimeout time.Duration
 }
 
 // Source is the VM to copy and the vCenter to read it from.
@@ -120,6 +122,7 @@ func NewOpenStackJob(common Common, target OpenStack) Job {
 		command = "cutover"
 	}
 	job := newJob(command, common)
+	job.Cutover = target.Cutover
 	job.addText(flagAvailabilityZone, target.AvailabilityZone)
 	job.addText(flagVolumeType, target.VolumeType)
 	job.addText(flagDiskBusType, target.DiskBusType)
@@ -184,7 +187,7 @@ func StoreEnvironment(url string) map[string]string {
 
 func newJob(command string, common Common) Job {
 	job := Job{
-		Program: common.Program, VMPath: common.Source.Path, StopGrace: common.StopGrace,
+		Program: common.Program, VMPath: common.Source.Path, StopGrace: common.StopGrace, StallTimeout: common.StallTimeout,
 		Environment: map[string]string{},
 	}
 	maps.Copy(job.Environment, common.Environment)

@@ -27,6 +27,10 @@ type Job struct {
 	KnownChangeIDs map[int32]string `json:"known_change_ids"`
 	// Exports are the NBD URIs that the run writes to, by device key.
 	Exports map[int32]string `json:"exports,omitempty"`
+	// Cutover is true if migratekit shuts the source down, and copies once more after that.
+	Cutover bool `json:"cutover,omitempty"`
+	// StallTimeout is how long a copy may be without progress, 0 for no limit.
+	StallTimeout time.Duration `json:"stall_timeout,omitempty"`
 	// StopGrace is how long migratekit may take to end after an interrupt, since it has a snapshot to remove.
 	StopGrace time.Duration `json:"stop_grace"`
 }

@@ -24,7 +24,7 @@ type Copy struct {
 	Full bool
 }
 
-// Outcome is what a run did, according to its output and to the change-ID store.
+// Outcome is what a run did, according to its output and to the requests that it made.
 type Outcome struct {
 	// Started is false if migratekit could not be started.
 	Started bool
@@ -32,32 +32,54 @@ type Outcome struct {
 	Completed, CutOver bool
 	// Copies are in the order of the log, one or more for each disk.
 	Copies []Copy
+	// FullCopies has the kinds of the copies that progress reports tell, by device key.
+	FullCopies map[int32]bool
 	// ChangeIDs were filed in the change-ID store, by device key; migratekit files one after a disk was copied.
 	ChangeIDs map[int32]string
-	// Tail has the last lines of the output, without secrets.
+	// Tail has the "Error:" lines of the output and what led to them, else its last lines, without secrets and usage text.
 	Tail []string
 }
 
-// Output parses what migratekit prints. It passes each line on without secrets,
-// and leaves progress bars out, which end in a carriage return.
+// CopyEvents are called as migratekit copies. Fields may be nil.
+type CopyEvents struct {
+	// Started is called with the datastore path of the disk.
+	Started func(disk string)
+	// Progress is called with percent or bytes. A value that does not change is no progress.
+	Progress func(amount int64)
+	Ended    func()
+}
+
+// Output parses what migratekit prints. It passes each line on without secrets. Progress bars are not lines: one begins with a carriage
+// return and has no end, so that the next line is glued to it.
 type Output struct {
 	redactor *Redactor
 	line     func(string)
+	events   CopyEvents
 
 	mu      sync.Mutex
 	ended   bool
 	outcome Outcome
 	partial []byte
-	// returned is true after a carriage return: the line was a progress bar unless a line feed follows.
+	// returned is true after a carriage return.
 	returned bool
+	// usage is true inside the usage text, which follows each error.
+	usage bool
+	// failed is true after an "Error:" line.
+	failed bool
 }
 
-// NewOutput returns a parser that calls line for each line.
-func NewOutput(redactor *Redactor, line func(string)) *Output {
-	return &Output{redactor: redactor, line: line}
+// NewOutput returns a parser that calls line for each line, and events for what the lines and bars show.
+func NewOutput(redactor *Redactor, line func(string), events CopyEvents) *Output {
+	return &Output{redactor: redactor, line: line, events: events}
 }
 
-var ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
+var (
+	ansi = regexp.MustCompile(`\x1b\[[0-9;?]*[ -/]*[@-~]`)
+	// bar is a progress bar of migratekit for OpenStack.
+	bar = regexp.MustCompile(`^\s*(?:Full copy|Incremental copy)\s+(\d+)%`)
+	// afterBar is the beginning of a line that is glued to a bar.
+	afterBar = regexp.MustCompile(`time="|level=|Error: `)
+)
 
 // Write implements io.Writer. It never fails, and ignores what comes after End.
 func (o *Output) Write(p []byte) (int, error) {
@@ -72,6 +94,7 @@ func (o *Output) Write(p []byte) (int, error) {
 			o.flush()
 			continue
 		case o.returned && c != '\r':
+			o.withoutBar(ansi.ReplaceAllString(string(o.partial), ""))
 			o.partial = o.partial[:0]
 		}
 		o.returned = c == '\r'
@@ -107,16 +130,44 @@ func (o *Output) split() {
 	o.partial = append(o.partial, rest...)
 }
 
+// withoutBar takes a progress bar off the beginning of a line.
+func (o *Output) withoutBar(line string) string {
+	match := bar.FindStringSubmatch(line)
+	if match == nil {
+		return line
+	}
+	if percent, err := strconv.ParseInt(match[1], 10, 64); err == nil && o.events.Progress != nil {
+		o.events.Progress(percent)
+	}
+	if at := afterBar.FindStringIndex(line); at != nil {
+		return line[at[0]:]
+	}
+	return ""
+}
+
 // flush ends the line. It is parsed with secrets, which may be part of a disk's path, and passed on without.
 func (o *Output) flush() {
-	line := ansi.ReplaceAllString(string(o.partial), "")
+	line := o.withoutBar(ansi.ReplaceAllString(string(o.partial), ""))
 	o.partial, o.returned = o.partial[:0], false
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	o.outcome.parse(line)
+	o.parse(line)
 	line = o.redactor.Redact(line)
 	o.line(line)
+	isError := strings.HasPrefix(line, "Error: ")
+	switch {
+	case isError:
+		o.usage = false
+	case strings.HasPrefix(line, "Usage:"):
+		o.usage = true
+	case strings.HasPrefix(line, "time="):
+		o.usage = false
+	}
+	if o.usage || (o.failed && !isError) { // nothing after an error tells more about it
+		return
+	}
+	o.failed = o.failed || isError
 	if len(line) > maxTailLine {
 		line = strings.ToValidUTF8(line[:maxTailLine], "") + " …"
 	}
@@ -126,18 +177,31 @@ func (o *Output) flush() {
 	}
 }
 
-// parse ignores levels, because migratekit logs errors in runs that succeed.
-func (o *Outcome) parse(line string) {
+// parse ignores levels, because migratekit logs errors in runs that succeed. The build for NBD targets writes "parallel", and an emoji
+// before.
+func (o *Output) parse(line string) {
 	fields := logfmt(line)
-	switch fields["msg"] {
-	case "Starting full copy":
-		o.Copies = append(o.Copies, Copy{Disk: fields["disk"], Full: true})
-	case "Starting incremental copy":
-		o.Copies = append(o.Copies, Copy{Disk: fields["disk"]})
-	case "Migration completed":
-		o.Completed = true
-	case "Cutover completed":
-		o.CutOver = true
+	message := strings.Replace(fields["msg"], "Starting parallel ", "Starting ", 1)
+	switch {
+	case strings.HasSuffix(message, "Starting full copy"):
+		o.startCopy(Copy{Disk: fields["disk"], Full: true})
+	case strings.HasSuffix(message, "Starting incremental copy"):
+		o.startCopy(Copy{Disk: fields["disk"]})
+	case message == "Full copy completed":
+		if o.events.Ended != nil {
+			o.events.Ended()
+		}
+	case message == "Migration completed":
+		o.outcome.Completed = true
+	case message == "Cutover completed":
+		o.outcome.CutOver = true
+	}
+}
+
+func (o *Output) startCopy(c Copy) {
+	o.outcome.Copies = append(o.outcome.Copies, c)
+	if o.events.Started != nil {
+		o.events.Started(c.Disk)
 	}
 }
 

@@ -29,9 +29,12 @@ func (p Place) With(environment map[string]string) Place {
 type Sink struct {
 	// Line takes each line of the log, without secrets.
 	Line func(text string)
-	// Progress takes progress reports, which migratekit for NBD targets sends.
+	// Progress takes progress reports, which migratekit for NBD targets sends, every ten seconds for each disk.
 	Progress func(Progress)
 	// ChangeIDRequested is called before migratekit learns the change ID to copy a disk from. Its
 	// snapshot exists until the copy has ended, so the caller may still read it.
 	ChangeIDRequested func(ctx context.Context, key int32)
+	// ConfirmStall reports whether a copy without progress is to be stopped: false if the copy has ended and something else takes
+	// its time.
+	ConfirmStall func(ctx context.Context) bool
 }

@@ -10,11 +10,13 @@ import (
 // ProgressAddress is where migratekit for NBD targets reports its progress. The address is fixed in migratekit.
 const ProgressAddress = "127.0.0.1:8081"
 
-// progressInterval is how often the progress of one disk is passed on, unless its stage changes.
+// progressInterval is how often a report of one disk is not throttled.
 const progressInterval = 10 * time.Second
 
-// Progress is one report of migratekit for NBD targets.
+// Progress is one report of migratekit for NBD targets. A report does not name its disk.
 type Progress struct {
+	// Key is the device key of the disk, -1 if it is unknown.
+	Key    int32  `json:"-"`
 	Stage  string `json:"stage"`
 	Status string `json:"status"`
 	// BytesTransferred and TotalBytes are of one disk.
@@ -22,9 +24,14 @@ type Progress struct {
 	TotalBytes       int64   `json:"total_bytes"`
 	ThroughputBPS    float64 `json:"throughput_bps"`
 	Percent          float64 `json:"percent"`
-	DiskID           string  `json:"disk_id"`
-	SyncType         string  `json:"sync_type"`
-	ErrorMessage     string  `json:"error_message"`
+	// SyncType is initial or incremental. Only the first report of a disk has it.
+	SyncType     string `json:"sync_type"`
+	ErrorMessage string `json:"error_message"`
+}
+
+// last reports whether no other report of the disk follows.
+func (p Progress) last() bool {
+	return p.Status == "completed" || p.Percent >= 100 || (p.TotalBytes > 0 && p.BytesTransferred >= p.TotalBytes)
 }
 
 // ProgressReports is the HTTP API for progress reports. It passes each report on to its run.
@@ -35,13 +42,9 @@ type ProgressReports struct {
 }
 
 type reportedRun struct {
-	report func(Progress)
-	last   map[string]lastReport // by disk
-}
-
-type lastReport struct {
-	at    time.Time
-	stage string
+	disk   func() int32
+	report func(p Progress, throttled bool)
+	last   map[int32]time.Time // when a report was passed on, by device key
 }
 
 // NewProgressReports returns a handler that knows no run yet.
@@ -51,11 +54,12 @@ func NewProgressReports() *ProgressReports {
 	return p
 }
 
-// Add calls report for the reports of a job, every few seconds at most, until Remove.
-func (p *ProgressReports) Add(job string, report func(Progress)) {
+// Add calls report for the reports of a job until Remove. Disk returns the device key of the disk that is being copied. Throttled is true for
+// reports that nobody has to read: all of a disk but the first one, the last one and one each ten seconds.
+func (p *ProgressReports) Add(job string, disk func() int32, report func(p Progress, throttled bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.runs[job] = &reportedRun{report: report, last: map[string]lastReport{}}
+	p.runs[job] = &reportedRun{disk: disk, report: report, last: map[int32]time.Time{}}
 }
 
 // Remove stops passing on the reports of a job, and returns how many jobs are left.
@@ -83,14 +87,14 @@ func (p *ProgressReports) update(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	run.pass(progress)
-	w.WriteHeader(http.StatusNoContent)
+	w.WriteHeader(http.StatusOK) // migratekit logs a warning for any other status
 }
 
 func (r *reportedRun) pass(progress Progress) {
-	last := r.last[progress.DiskID]
-	if last.stage == progress.Stage && time.Since(last.at) < progressInterval {
-		return
+	progress.Key = r.disk()
+	throttled := !progress.last() && time.Since(r.last[progress.Key]) < progressInterval
+	if !throttled {
+		r.last[progress.Key] = time.Now()
 	}
-	r.last[progress.DiskID] = lastReport{time.Now(), progress.Stage}
-	r.report(progress)
+	r.report(progress, throttled)
 }

@@ -9,15 +9,20 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// Reports are throttled. Those of unknown jobs are refused.
+// Reports are throttled, except the first and the last of a disk. Those of unknown jobs are refused.
 func TestProgressReports(t *testing.T) {
 	t.Parallel()
 	reports := migratekit.NewProgressReports()
 	server := httptest.NewServer(reports)
 	t.Cleanup(server.Close)
+	disk := int32(2000)
 	heard := map[string][]migratekit.Progress{}
 	for _, job := range []string{"a", "b"} {
-		reports.Add(job, func(p migratekit.Progress) { heard[job] = append(heard[job], p) })
+		reports.Add(job, func() int32 { return disk }, func(p migratekit.Progress, throttled bool) {
+			if !throttled {
+				heard[job] = append(heard[job], p)
+			}
+		})
 	}
 	post := func(job, body string) int {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+"/api/v1/progress/"+job+"/update", bytes.NewBufferString(body))
@@ -33,28 +38,32 @@ func TestProgressReports(t *testing.T) {
 	}
 	for _, test := range []struct {
 		job, body string
+		disk      int32
 		want      int
 	}{
-		{"a", `{"stage":"copy","disk_id":"disk-2000","percent":1.5,"bytes_transferred":15,"total_bytes":1000,"throughput_bps":7.5,"sync_type":"full"}`, 204},
-		{"a", `{"stage":"copy","disk_id":"disk-2000","percent":2}`, 204}, // too soon to be passed on
-		{"a", `{"stage":"copy","disk_id":"disk-2001"}`, 204},
-		{"a", `{"stage":"done","disk_id":"disk-2000"}`, 204},
-		{"b", `{"stage":"copy","disk_id":"disk-2000"}`, 204},
-		{"c", `{"stage":"copy"}`, 404},
-		{"a", `percent=3`, 400},
+		{"a", `{"stage":"Transfer","bytes_transferred":15,"total_bytes":1000,"throughput_bps":7.5,"sync_type":"initial"}`, 2000, 200},
+		{"a", `{"stage":"Transfer","percent":2}`, 2000, 200}, // throttled
+		{"a", `{"stage":"Transfer","percent":100}`, 2000, 200},
+		{"a", `{"stage":"Transfer","status":"completed"}`, 2000, 200},
+		{"a", `{"stage":"Transfer","percent":1}`, 2001, 200},
+		{"a", `{"stage":"Transfer","bytes_transferred":1000,"total_bytes":1000}`, 2001, 200},
+		{"b", `{"stage":"Transfer"}`, 2000, 200},
+		{"c", `{"stage":"Transfer"}`, 2000, 404},
+		{"a", `percent=3`, 2000, 400},
 	} {
+		disk = test.disk
 		if got := post(test.job, test.body); got != test.want {
 			t.Errorf("%s to job %s: status %d, want %d", test.body, test.job, got, test.want)
 		}
 	}
-	first := migratekit.Progress{Stage: "copy", DiskID: "disk-2000", Percent: 1.5, BytesTransferred: 15, TotalBytes: 1000, ThroughputBPS: 7.5, SyncType: "full"}
-	if len(heard["a"]) != 3 || heard["a"][0] != first || heard["a"][2].Stage != "done" || len(heard["b"]) != 1 {
+	first := migratekit.Progress{Key: 2000, Stage: "Transfer", BytesTransferred: 15, TotalBytes: 1000, ThroughputBPS: 7.5, SyncType: "initial"}
+	if len(heard["a"]) != 5 || heard["a"][0] != first || heard["a"][3].Key != 2001 || len(heard["b"]) != 1 {
 		t.Errorf("heard %+v", heard)
 	}
 	if left := reports.Remove("a"); left != 1 {
 		t.Errorf("%d jobs are left", left)
 	}
-	if got := post("a", `{"stage":"copy"}`); got != 404 {
+	if got := post("a", `{"stage":"Transfer"}`); got != 404 {
 		t.Errorf("a job that has ended: status %d", got)
 	}
 }

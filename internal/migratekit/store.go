@@ -21,12 +21,13 @@ type ChangeIDStore struct {
 
 	mu    sync.Mutex
 	filed map[int32]string // by device key
+	last  int32            // the disk that was asked for last, -1 before
 }
 
 // NewChangeIDStore returns the store of a job, for the disks in its KnownChangeIDs. If requested
 // is not nil, each answer waits until it returns.
 func NewChangeIDStore(job Job, requested func(ctx context.Context, key int32)) *ChangeIDStore {
-	s := &ChangeIDStore{mux: http.NewServeMux(), job: job, requested: requested, filed: map[int32]string{}}
+	s := &ChangeIDStore{mux: http.NewServeMux(), job: job, requested: requested, filed: map[int32]string{}, last: -1}
 	s.mux.HandleFunc("GET /api/v1/replications/changeid", s.get)
 	s.mux.HandleFunc("POST /api/v1/replications/{job}/changeid", s.post)
 	return s
@@ -40,6 +41,13 @@ func (s *ChangeIDStore) Filed() map[int32]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.filed)
+}
+
+// Requested returns the disk whose change ID was asked for last, which is the one that migratekit copies now. It is -1 before the first.
+func (s *ChangeIDStore) Requested() int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last
 }
 
 var errUnknownDisk = errors.New("unknown disk_id")
@@ -70,6 +78,9 @@ func (s *ChangeIDStore) get(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
+	s.mu.Lock()
+	s.last = key
+	s.mu.Unlock()
 	if s.requested != nil {
 		s.requested(r.Context(), key)
 	}

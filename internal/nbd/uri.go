@@ -62,7 +62,7 @@ func ParseURI(s string) (URI, error) {
 		uri.Port = ""
 	case uri.Host == "":
 		return URI{}, fmt.Errorf("parse NBD URI %q: it has no host; want %s://host:port/name", s, u.Scheme)
-	case uri.Host == "localhost":
+	case strings.EqualFold(uri.Host, "localhost"):
 		uri.Host = local // localhost may also be ::1
 	}
 	if strings.Contains(uri.Export, ",") {

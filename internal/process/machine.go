@@ -6,6 +6,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -72,7 +73,10 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 		return migratekit.Outcome{}, err
 	}
 	defer func() { _ = os.RemoveAll(temporary) }() // the guard does it if this process is killed
-	services, err := m.serve(ctx, job, sink)
+	running, cancel := context.WithCancel(ctx)
+	defer cancel()
+	monitor := newStallMonitor(ctx, job, sink, cancel)
+	services, err := m.serve(ctx, job, sink, monitor)
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
@@ -83,7 +87,7 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	}
 	environment := inherit(job.Environment, services.environment, map[string]string{"TMPDIR": temporary})
 	redactor := migratekit.NewRedactor(job, os.Environ())
-	output := migratekit.NewOutput(redactor, line)
+	output := migratekit.NewOutput(redactor, line, services.events)
 	job.Program = program
 	line("# started at " + time.Now().UTC().Format(time.RFC3339))
 	line("# " + redactor.Redact(job.CommandLine()))
@@ -93,10 +97,13 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 		_, _ = io.Copy(output, read)
 	}()
 
-	started, err := supervise(ctx, child{
+	started, err := supervise(running, child{
 		program: program, args: job.Arguments(), environment: environment, stopGrace: job.StopGrace,
 		temporary: temporary, output: write, guarded: read,
 	})
+	if stalled := monitor.close(); stalled && ctx.Err() == nil && err != nil {
+		err = &StalledError{After: job.StallTimeout, Err: exitOf(err)}
+	}
 	_ = write.Close()
 	select {
 	case <-drained:
@@ -104,9 +111,18 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	}
 	_ = read.Close()
 	outcome := output.End()
-	outcome.Started, outcome.ChangeIDs = started, services.filed()
+	outcome.Started = started
+	services.complete(&outcome)
 	line(fmt.Sprintf("# ended at %s: %s", time.Now().UTC().Format(time.RFC3339), describeEnd(err)))
 	return outcome, err
+}
+
+// exitOf returns how migratekit ended, without the cancellation that made it end.
+func exitOf(err error) error {
+	if exit, ok := errors.AsType[*ExitError](err); ok {
+		return exit
+	}
+	return err
 }
 
 func describeEnd(err error) string {

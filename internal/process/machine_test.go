@@ -256,3 +256,14 @@ func TestCheckFindsMissingTools(t *testing.T) {
 		}
 	}
 }
+
+func TestRunStopsAStalledCopy(t *testing.T) {
+	t.Parallel()
+	job := script(`echo 'msg="Starting full copy" disk=a'; printf '\rFull copy  10%% [=>'; while :; do sleep 0.05; done`)
+	job.StallTimeout = 200 * time.Millisecond
+	_, outcome, err := run(t.Context(), job)
+	stalled, ok := errors.AsType[*process.StalledError](err)
+	if !ok || errors.Is(err, context.Canceled) || stalled.After != job.StallTimeout || !outcome.Started {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+}

@@ -29,6 +29,12 @@ func request(t *testing.T, method, address, body string) (status int) {
 	return response.StatusCode
 }
 
+func noStall() *stallMonitor {
+	return newStallMonitor(context.Background(), migratekit.Job{}, migratekit.Sink{}, func() {})
+}
+
+func unknownDisk() int32 { return -1 }
+
 func testMachine() *Machine { return NewMachine(slog.New(slog.DiscardHandler)) }
 
 // The change-ID store listens on loopback only, and answers only under its token, which is different for each run.
@@ -37,7 +43,7 @@ func TestServeChangeIDStore(t *testing.T) {
 	tokens := map[string]bool{}
 	for range 3 {
 		job := migratekit.Job{ID: "job-1", VMPath: "/p", KnownChangeIDs: map[int32]string{2000: ""}}
-		services, err := testMachine().serve(t.Context(), job, migratekit.Sink{})
+		services, err := testMachine().serve(t.Context(), job, migratekit.Sink{}, noStall())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +60,9 @@ func TestServeChangeIDStore(t *testing.T) {
 		if status := request(t, http.MethodPost, u.String()+call, body); status != http.StatusOK {
 			t.Errorf("with its token: status %d", status)
 		}
-		if got := services.filed(); !maps.Equal(got, map[int32]string{2000: "e/2"}) {
+		var outcome migratekit.Outcome
+		services.complete(&outcome)
+		if got := outcome.ChangeIDs; !maps.Equal(got, map[int32]string{2000: "e/2"}) {
 			t.Errorf("filed %v", got)
 		}
 	}
@@ -70,7 +78,7 @@ func TestServeAnnouncesRequests(t *testing.T) {
 	job := migratekit.Job{VMPath: "/p", KnownChangeIDs: map[int32]string{2000: "e/1"}}
 	services, err := testMachine().serve(t.Context(), job, migratekit.Sink{
 		ChangeIDRequested: func(_ context.Context, key int32) { requested = append(requested, key) },
-	})
+	}, noStall())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +94,7 @@ func TestProgressServerListensWhileJobsRun(t *testing.T) {
 	address := freeAddress(t)
 	server := newProgressServer(address)
 	add := func(job string) func() {
-		stop, err := server.add(t.Context(), job, func(migratekit.Progress) {})
+		stop, err := server.add(t.Context(), job, unknownDisk, func(migratekit.Progress, bool) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +104,7 @@ func TestProgressServerListensWhileJobsRun(t *testing.T) {
 	post := func(job string) int {
 		return request(t, http.MethodPost, "http://"+address+"/api/v1/progress/"+job+"/update", `{"stage":"copy"}`)
 	}
-	if got := post("a"); got != http.StatusNoContent {
+	if got := post("a"); got != http.StatusOK {
 		t.Errorf("status %d", got)
 	}
 	stopA()
@@ -113,12 +121,12 @@ func TestProgressServerListensWhileJobsRun(t *testing.T) {
 func TestProgressServerWithoutItsPort(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
-	stop, err := newProgressServer(address).add(t.Context(), "a", nil)
+	stop, err := newProgressServer(address).add(t.Context(), "a", unknownDisk, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
-	again, err := newProgressServer(address).add(t.Context(), "b", nil)
+	again, err := newProgressServer(address).add(t.Context(), "b", unknownDisk, nil)
 	if err == nil {
 		t.Error("two servers listen at one port")
 	}

@@ -77,8 +77,8 @@ func namesOf(state *cbtModel) *vmNames {
 	return &state.vmNames
 }
 
-func (m cbtModel) options() cbt.Options {
-	return cbt.Options{AllowExistingSnapshots: m.AllowExistingSnapshots.ValueBool()}
+func (m cbtModel) options(p *providerData) cbt.Options {
+	return cbt.Options{AllowExistingSnapshots: m.AllowExistingSnapshots.ValueBool(), Leftover: p.leftover()}
 }
 
 // fromStatus completes the plan with the values read back.

@@ -57,6 +57,7 @@ type providerModel struct {
 	CAFile                types.String `tfsdk:"ca_file"`
 	Thumbprint            types.String `tfsdk:"thumbprint"`
 	AutoCBT               types.Bool   `tfsdk:"auto_cbt"`
+	OnLeftoverSnapshot    types.String `tfsdk:"on_leftover_snapshot"`
 	MigratekitPath        types.String `tfsdk:"migratekit_path"`
 	MigratekitEnvironment types.Map    `tfsdk:"migratekit_environment"`
 	LogDirectory          types.String `tfsdk:"log_directory"`
@@ -106,6 +107,11 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"auto_cbt": schema.BoolAttribute{
 				MarkdownDescription: "Whether a replication enables CBT if it is disabled. Environment: `VMA_AUTO_CBT`. Default: `true`.",
 				Optional:            true,
+			},
+			"on_leftover_snapshot": schema.StringAttribute{
+				MarkdownDescription: "What replications do with a snapshot named `migratekit` that an earlier run left: `fail` or `remove` it. With `remove`, `vma_cbt` removes it too if it blocks a repair. Environment: `VMA_ON_LEFTOVER_SNAPSHOT`. Default: `fail`.",
+				Optional:            true,
+				Validators:          []validator.String{validOneOf(onLeftoverFail, onLeftoverRemove)},
 			},
 			"migratekit_path": schema.StringAttribute{
 				MarkdownDescription: "Path of the migratekit program. Environment: `VMA_MIGRATEKIT_PATH`. Default: `migratekit` in `PATH`.",

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -30,6 +32,7 @@ type providerData struct {
 	vcenter *vsphere.Client
 
 	autoCBT               bool
+	onLeftoverSnapshot    string
 	migratekitPath        string
 	migratekitEnvironment map[string]string
 	logDirectory          string
@@ -45,8 +48,10 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 		return &providerData{}
 	}
 	p := &providerData{
-		known:          true,
-		autoCBT:        boolean(config.AutoCBT, "auto_cbt", "VMA_AUTO_CBT", true, diags),
+		known:   true,
+		autoCBT: boolean(config.AutoCBT, "auto_cbt", "VMA_AUTO_CBT", true, diags),
+		onLeftoverSnapshot: choice(config.OnLeftoverSnapshot, "on_leftover_snapshot", "VMA_ON_LEFTOVER_SNAPSHOT",
+			diags, onLeftoverFail, onLeftoverRemove),
 		migratekitPath: cmp.Or(text(config.MigratekitPath, "VMA_MIGRATEKIT_PATH"), "migratekit"),
 		logDirectory: cmp.Or(text(config.LogDirectory, "VMA_LOG_DIRECTORY"),
 			filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma")),
@@ -105,7 +110,7 @@ func (m providerModel) hasUnknown() bool {
 		}
 	}
 	return m.VCenter.IsUnknown() || m.Username.IsUnknown() || m.Password.IsUnknown() || m.Insecure.IsUnknown() ||
-		m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
+		m.OnLeftoverSnapshot.IsUnknown() || m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
 		m.LogDirectory.IsUnknown()
 }
 
@@ -118,6 +123,16 @@ func required(value types.String, attribute, variable string, diags *diag.Diagno
 	if s == "" {
 		diags.AddAttributeError(path.Root(attribute), "Missing "+attribute,
 			fmt.Sprintf("The provider needs %s: set it in the provider block, or %s in the environment.", attribute, variable))
+	}
+	return s
+}
+
+// choice returns one of several words; the first one is the default.
+func choice(value types.String, attribute, variable string, diags *diag.Diagnostics, words ...string) string {
+	s := cmp.Or(text(value, variable), words[0])
+	if !slices.Contains(words, s) {
+		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
+			fmt.Sprintf("The environment variable %s is %q. Set it to %s.", variable, s, strings.Join(words, " or ")))
 	}
 	return s
 }
@@ -149,6 +164,14 @@ func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 		diags.AddError("Unable to Configure vma", fmt.Sprintf("The provider passed on configuration data of the type %T. This is a bug in the provider; please report it.", data))
 	}
 	return p
+}
+
+// leftover returns which snapshots of others vma_cbt removes: migratekit's, or none.
+func (p *providerData) leftover() func(vsphere.Snapshot) bool {
+	if p.onLeftoverSnapshot == onLeftoverRemove {
+		return replication.IsLeftover
+	}
+	return nil
 }
 
 func (p *providerData) wasRefreshed(id string) bool {

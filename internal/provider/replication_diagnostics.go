@@ -37,6 +37,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		directory   *replication.LogDirectoryError
 		temporary   *process.TemporaryError
 		export      *replication.ExportError
+		inUse       *replication.ExportInUseError
 		reset       *replication.TrackingResetError
 		leftover    *replication.LeftoverError
 		run         *replication.RunError
@@ -54,6 +55,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 	case errors.As(err, &export):
 		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(export.Key)), "Invalid nbd.exports",
 			fmt.Sprintf("The export for the disk with the device key %d is missing, or the disk cannot be copied to it. migratekit was not started, and nothing was copied. Check nbd.exports and the NBD server, and apply again.\n\n%v", export.Key, err))
+	case errors.As(err, &inUse):
+		return diag.NewAttributeErrorDiagnostic(path.Root("nbd").AtName("exports").AtMapKey(formatKey(inUse.Key)), "Invalid nbd.exports",
+			sentence(inUse)+" Give each disk of each virtual machine its own export.")
 	case errors.As(err, &reset):
 		return trackingResetDiagnostic(reset)
 	case errors.As(err, &leftover):
@@ -127,6 +131,9 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
 	if !result.Started {
 		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
+	}
+	if stalled, ok := errors.AsType[*process.StalledError](err); ok {
+		what = fmt.Sprintf("The copy of %q made no progress for %s, and migratekit was stopped. Check the target and the network. If a healthy copy can be without progress for so long, raise stall_timeout.", vm.Path, stalled.After)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = fmt.Sprintf("migratekit did not finish the cycle of %q within the timeout, and was stopped. Raise timeouts.create or timeouts.update: a first copy needs time for all data of the disks, an increment only for the changed data.", vm.Path)

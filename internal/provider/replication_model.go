@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -25,6 +26,9 @@ const (
 	onLeftoverFail   = "fail"
 	onLeftoverRemove = "remove"
 
+	// defaultStallTimeout applies if stall_timeout is null.
+	defaultStallTimeout = "1h"
+
 	statusReplicated  = "replicated"
 	statusInterrupted = "interrupted"
 	statusFailed      = "failed"
@@ -43,6 +47,7 @@ type replicationModel struct {
 	OnTrackingReset    types.String   `tfsdk:"on_tracking_reset"`
 	OnLeftoverSnapshot types.String   `tfsdk:"on_leftover_snapshot"`
 	StopGrace          types.String   `tfsdk:"stop_grace"`
+	StallTimeout       types.String   `tfsdk:"stall_timeout"`
 	CBTEnabled         types.Bool     `tfsdk:"cbt_enabled"`
 	TrackingIntact     types.Bool     `tfsdk:"tracking_intact"`
 	Status             types.String   `tfsdk:"status"`
@@ -113,23 +118,29 @@ func (m replicationModel) exports(ctx context.Context, diags *diag.Diagnostics) 
 	return exports
 }
 
-// previous returns the change IDs that the next cycle may copy from: those in state, except of disks whose export has changed.
-func (m replicationModel) previous(ctx context.Context, state replicationModel, diags *diag.Diagnostics) map[int32]string {
+// previous returns the change IDs that the next cycle may copy from: those in state, except of disks whose export has changed, which moved
+// has.
+func (m replicationModel) previous(
+	ctx context.Context, state replicationModel, diags *diag.Diagnostics,
+) (previous map[int32]string, moved map[int32]bool) {
 	ids := map[string]types.String{}
 	if !state.ChangeIDs.IsNull() && !state.ChangeIDs.IsUnknown() {
 		diags.Append(state.ChangeIDs.ElementsAs(ctx, &ids, false)...)
 	}
 	now, before := m.exports(ctx, diags), state.exports(ctx, diags)
-	previous := map[int32]string{}
+	previous, moved = map[int32]string{}, map[int32]bool{}
 	for text, id := range ids {
 		key, err := parseKey(text)
 		_, exported := now[text]
-		if err != nil || (!m.NBD.IsNull() && !exported) || now[text].ValueString() != before[text].ValueString() {
-			continue
+		switch {
+		case err != nil, !m.NBD.IsNull() && !exported:
+		case now[text].ValueString() != before[text].ValueString():
+			moved[key] = true
+		default:
+			previous[key] = id.ValueString()
 		}
-		previous[key] = id.ValueString()
 	}
-	return previous
+	return previous, moved
 }
 
 // toCycle expects known, validated values.
@@ -138,26 +149,27 @@ func (m replicationModel) toCycle(
 ) *replication.Cycle {
 	cycle := &replication.Cycle{
 		Moid:              moid,
-		Target:            m.toTarget(ctx, diags),
+		Target:            m.toTarget(ctx, p, diags),
 		Program:           p.migratekitPath,
 		Environment:       p.migratekitEnvironment,
 		CompressionMethod: m.CompressionMethod.ValueString(),
 		AutoCBT:           m.enablesCBT(p),
-		Previous:          m.previous(ctx, state, diags),
 		FailOnReset:       m.OnTrackingReset.ValueString() == onResetFail,
 		RemoveLeftovers:   m.OnLeftoverSnapshot.ValueString() == onLeftoverRemove,
 		LogDirectory:      p.logDirectory,
 	}
-	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString()) // validated
+	cycle.Previous, cycle.Moved = m.previous(ctx, state, diags)
+	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString())                                    // validated
+	cycle.StallTimeout, _ = time.ParseDuration(cmp.Or(m.StallTimeout.ValueString(), defaultStallTimeout)) // validated
 	diags.Append(m.ExtraArgs.ElementsAs(ctx, &cycle.ExtraArgs, false)...)
 	return cycle
 }
 
-func (m replicationModel) toTarget(ctx context.Context, diags *diag.Diagnostics) replication.Target {
+func (m replicationModel) toTarget(ctx context.Context, p *providerData, diags *diag.Diagnostics) replication.Target {
 	if !m.OpenStack.IsNull() {
 		return m.toOpenStack(ctx, diags)
 	}
-	target := &replication.NBD{Exports: map[int32]nbd.URI{}}
+	target := &replication.NBD{Exports: map[int32]nbd.URI{}, Claims: p.runner.ExportClaims()}
 	for text, export := range m.exports(ctx, diags) {
 		key, keyErr := parseKey(text)
 		uri, uriErr := nbd.ParseURI(export.ValueString())
@@ -196,7 +208,8 @@ func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnosti
 // setTracking sets cbt_enabled and tracking_intact.
 func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, diags *diag.Diagnostics) {
 	m.CBTEnabled = types.BoolValue(status.Tracked())
-	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(m.previous(ctx, *m, diags)))
+	previous, _ := m.previous(ctx, *m, diags)
+	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(previous))
 }
 
 func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replication.PlannedCopy, diags *diag.Diagnostics) {

@@ -33,6 +33,7 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	} else {
 		plan.keepResults(*state, r.data)
 	}
+	plan.OnLeftoverSnapshot = config.plannedLeftover(state, r.data)
 	if r.data != nil && r.data.known {
 		r.checkPlan(ctx, config, &plan, state, runs, req.Private, resp)
 	}
@@ -83,6 +84,19 @@ func (r *replicationResource) checkPlan(
 		resp.Diagnostics.Append(warningDiagnostic(config.at(), warning))
 	}
 	plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
+}
+
+// plannedLeftover returns on_leftover_snapshot, or the provider's.
+func (m replicationModel) plannedLeftover(state *replicationModel, p *providerData) types.String {
+	switch {
+	case !m.OnLeftoverSnapshot.IsNull():
+		return m.OnLeftoverSnapshot
+	case p != nil && p.known:
+		return types.StringValue(p.onLeftoverSnapshot)
+	case state != nil:
+		return state.OnLeftoverSnapshot
+	}
+	return types.StringUnknown()
 }
 
 // runsCycle reports whether an update runs another cycle: triggers or exports changed, the last cycle did not succeed, increments

@@ -159,6 +159,9 @@ func (r *replicationResource) cycle(
 	private privateState, diags *diag.Diagnostics,
 ) ending {
 	plan.fillUnknown(status.VM)
+	if plan.OnLeftoverSnapshot.IsUnknown() {
+		plan.OnLeftoverSnapshot = types.StringValue(r.data.onLeftoverSnapshot)
+	}
 	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, diags)
 	if diags.HasError() {
 		return cycleFailed

@@ -49,13 +49,16 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Validators: []validator.String{stringvalidator.OneOf(onResetFull, onResetFail)},
 	}
 	attributes["on_leftover_snapshot"] = schema.StringAttribute{
-		MarkdownDescription: "What to do with a snapshot named `migratekit` that an earlier run left: `fail` or `remove` it. migratekit itself would stop and ask. Default: `fail`.",
-		Optional:            true, Computed: true, Default: stringdefault.StaticString(onLeftoverFail),
-		Validators: []validator.String{stringvalidator.OneOf(onLeftoverFail, onLeftoverRemove)},
+		MarkdownDescription: "What to do with a snapshot named `migratekit` that an earlier run left: `fail` or `remove` it. migratekit itself would stop and ask. Default: the provider's `on_leftover_snapshot`.",
+		Optional:            true, Computed: true, Validators: []validator.String{stringvalidator.OneOf(onLeftoverFail, onLeftoverRemove)},
 	}
 	attributes["stop_grace"] = schema.StringAttribute{
 		MarkdownDescription: "How long migratekit may take to exit after an interrupt, before it is killed. It needs the time to remove its snapshot. Default: `5m`.",
 		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{validDuration()},
+	}
+	attributes["stall_timeout"] = schema.StringAttribute{
+		MarkdownDescription: "How long a copy may be without progress before migratekit is stopped and the cycle fails. It is never shorter than the time that 2 % of the largest disk take at 10 MB/s, and does not apply once a cutover has shut down the source. Default: `1h`.",
+		Optional:            true, Validators: []validator.String{validDuration()},
 	}
 	maps.Copy(attributes, replicationResults())
 	attributes["timeouts"] = describedTimeouts(ctx, timeouts.Opts{

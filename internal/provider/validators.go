@@ -5,6 +5,7 @@ import (
 	"fmt"
 	stdpath "path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,17 @@ func (c check) ValidateString(_ context.Context, req validator.StringRequest, re
 func invalid(at path.Path, format string, args ...any) diag.Diagnostic {
 	name, _, _ := strings.Cut(at.String(), "[")
 	return diag.NewAttributeErrorDiagnostic(at, "Invalid "+name, fmt.Sprintf(format, args...))
+}
+
+// validOneOf accepts the words, and "", which counts as not set in a provider block.
+func validOneOf(words ...string) validator.String {
+	list := strings.Join(words, " or ")
+	return check{"value must be " + list, func(at path.Path, value string) diag.Diagnostic {
+		if value == "" || slices.Contains(words, value) {
+			return nil
+		}
+		return invalid(at, "%q is not allowed. Write %s.", value, list)
+	}}
 }
 
 func validServer() validator.String {

@@ -12,6 +12,9 @@ import (
 // snapshotName is the name of migratekit's own snapshot.
 const snapshotName = "migratekit"
 
+// IsLeftover reports whether a snapshot is migratekit's: before a run, one that an earlier run left.
+func IsLeftover(s vsphere.Snapshot) bool { return s.Name == snapshotName }
+
 // Cycle configures one run of migratekit.
 type Cycle struct {
 	// Moid is the managed object ID of the VM.
@@ -28,6 +31,8 @@ type Cycle struct {
 	AutoCBT bool
 	// Previous are the change IDs of the last cycle, by device key.
 	Previous map[int32]string
+	// Moved has the device keys of disks whose target is another one than at their last copy.
+	Moved map[int32]bool
 	// Sizes are the disks' sizes at their last copy in bytes, by device key.
 	Sizes map[int32]int64
 	// Announced has the copy that the plan announced for each disk, by device key. It is nil if the plan announced none.
@@ -38,6 +43,8 @@ type Cycle struct {
 	RemoveLeftovers bool
 	// StopGrace is how long migratekit may take to end after an interrupt.
 	StopGrace time.Duration
+	// StallTimeout is how long a copy may be without progress.
+	StallTimeout time.Duration
 	// LogDirectory is where the cycle's log is written.
 	LogDirectory string
 }
@@ -88,10 +95,14 @@ type Runner struct {
 	vcenter *vsphere.Client
 	manager *cbt.Manager
 	machine *process.Machine
+	exports *ExportClaims
 	log     *slog.Logger
 }
 
 // NewRunner returns a runner that runs migratekit on this machine.
 func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, machine *process.Machine, log *slog.Logger) *Runner {
-	return &Runner{vcenter: vcenter, manager: manager, machine: machine, log: log}
+	return &Runner{vcenter: vcenter, manager: manager, machine: machine, exports: newExportClaims(), log: log}
 }
+
+// ExportClaims returns the claims of all cycles of this runner.
+func (r *Runner) ExportClaims() *ExportClaims { return r.exports }

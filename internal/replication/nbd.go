@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,6 +21,8 @@ var _ Target = (*NBD)(nil)
 type NBD struct {
 	// Exports are by device key.
 	Exports map[int32]nbd.URI
+	// Claims are those of all cycles of this process; nil for none.
+	Claims *ExportClaims
 }
 
 // Disks implements Target: only disks with an export are copied.
@@ -37,12 +40,22 @@ func (t *NBD) Disks(tracking cbt.Tracking) []int32 {
 func (t *NBD) Check(ctx context.Context, place migratekit.Place, source Source) Findings {
 	var f Findings
 	status := source.Status
-	var problems, all, left []string
+	var problems, all, missing, left []string
 	for _, disk := range status.Disks {
-		all = append(all, fmt.Sprintf("%d (%s)", disk.Key, disk.Label))
-		if _, ok := t.Exports[disk.Key]; !ok {
+		name := fmt.Sprintf("%d (%s)", disk.Key, disk.Label)
+		all = append(all, name)
+		_, exported := t.Exports[disk.Key]
+		switch {
+		case exported:
+		case disk.Trackable:
+			missing = append(missing, name)
+		default: // snapshots do not include it
 			left = append(left, disk.String())
 		}
+	}
+	if len(missing) > 0 {
+		problems = append(problems, fmt.Sprintf("%s has disks without an export, and migratekit copies every disk: %s; add an export for each",
+			status.VM.Path, strings.Join(missing, ", ")))
 	}
 	for key := range t.Exports {
 		if status.Disk(key) == nil {
@@ -55,15 +68,31 @@ func (t *NBD) Check(ctx context.Context, place migratekit.Place, source Source) 
 		"leave it out of nbd.exports, or give it a form that can be tracked")...)
 	if len(problems) > 0 {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems, Subject: SubjectExports})
+	} else if claimed := t.claim(status); len(claimed) > 0 {
+		f.Errors = append(f.Errors, claimed...)
 	} else if err := t.verify(ctx, place, status); err != nil {
 		f.Errors = append(f.Errors, err)
 	}
 	if len(left) > 0 {
 		f.warn(SubjectExports, "Disks Not Copied",
-			"%q has disks without an export, which this cycle does not copy: %s. Add an export for each of them to nbd.exports. If you do not need these disks, ignore this warning.",
+			"%q has disks that cannot be tracked and have no export, so this cycle does not copy them: %s.",
 			status.VM.Path, strings.Join(left, ", "))
 	}
 	return f
+}
+
+// claim takes the exports for this VM.
+func (t *NBD) claim(status *cbt.Status) []error {
+	if t.Claims == nil {
+		return nil
+	}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(t.Exports)) {
+		if err := t.Claims.claim(status.VM, key, t.Exports[key].Plain().String()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 // verify checks all exports at once.

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
-	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // PlannedCopy predicts the next copy of one disk.
@@ -33,7 +32,10 @@ func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
 		previous := cycle.Previous[key]
 		kind, reason := tracking.NextCopy(key, previous)
 		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && previous != ""}
-		if previous == "" && len(cycle.Previous) > 0 {
+		switch {
+		case cycle.Moved[key]:
+			p.Reason = "export changed since the last cycle"
+		case previous == "" && len(cycle.Previous) > 0:
 			p.Reason = "disk added since the last cycle"
 		}
 		planned[key] = p
@@ -58,6 +60,6 @@ func withoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
 		return status
 	}
 	vm := *status.VM
-	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), func(s vsphere.Snapshot) bool { return s.Name == snapshotName })
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), IsLeftover)
 	return cbt.NewStatus(&vm)
 }

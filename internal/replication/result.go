@@ -110,6 +110,9 @@ func newEvidence(status *cbt.Status, outcome migratekit.Outcome, measured measur
 		keys[disk.Top] = key
 	}
 	e := Evidence{Outcome: outcome, Succeeded: succeeded, SnapshotSeen: measured.seen, Kinds: map[int32]cbt.Kind{}, Last: -1}
+	for key, full := range outcome.FullCopies {
+		e.Kinds[key] = kindOf(migratekit.Copy{Full: full})
+	}
 	for _, c := range outcome.Copies {
 		key, ok := keys[c.Disk]
 		if !ok {

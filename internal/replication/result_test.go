@@ -57,6 +57,10 @@ func TestPlan(t *testing.T) {
 	if lines := lostIncrements(got, status.Tracking()); len(lines) != 2 {
 		t.Errorf("lost: %q", lines)
 	}
+	moved := Plan(&Cycle{Target: exports(2000), Previous: map[int32]string{2001: "B/1"}, Moved: map[int32]bool{2000: true}}, status.Tracking())
+	if moved[2000].String() != "full: export changed since the last cycle" {
+		t.Errorf("a moved disk: %s", moved[2000])
+	}
 	first := Plan(&Cycle{Target: openStack(false)}, status.Tracking())
 	if len(first) != 4 || first[2000].String() != "full: no change ID yet" || first[2000].Lost {
 		t.Errorf("first cycle: %v", first)

@@ -85,7 +85,7 @@ func (r *Runner) gate(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 // leftovers removes migratekit's snapshots of earlier runs, or returns a LeftoverError. migratekit would stop and ask what to
 // do with them.
 func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
-	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return s.Name != snapshotName })
+	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return !IsLeftover(s) })
 	if len(found) == 0 {
 		return false, nil
 	}
@@ -113,6 +113,7 @@ func (r *Runner) job(cycle *Cycle, status *cbt.Status) migratekit.Job {
 		ExtraArgs:         cycle.ExtraArgs,
 		Environment:       cycle.Environment,
 		StopGrace:         cycle.StopGrace,
+		StallTimeout:      stallTimeout(cycle.StallTimeout, status),
 	}, cycle.source(status))
 }
 
@@ -128,7 +129,7 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
-	outcome, err := r.runJob(ctx, r.job(cycle, status), watcher, result.LogFile)
+	outcome, err := r.runJob(ctx, r.job(cycle, status), status, watcher, result.LogFile)
 	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
 	if err == nil && !completed(cycle, status, outcome) {
 		err = ErrIncomplete
@@ -153,7 +154,10 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 }
 
 // runJob runs migratekit on this machine, with its output in the log file.
-func (r *Runner) runJob(ctx context.Context, job migratekit.Job, watcher *watcher, path string) (migratekit.Outcome, error) {
+func (r *Runner) runJob(
+	ctx context.Context, job migratekit.Job, before *cbt.Status, watcher *watcher, path string,
+) (migratekit.Outcome, error) {
+	moid := before.VM.Moid
 	log, err := createLog(path)
 	if err != nil {
 		return migratekit.Outcome{}, err
@@ -162,11 +166,34 @@ func (r *Runner) runJob(ctx context.Context, job migratekit.Job, watcher *watche
 	return r.machine.Run(ctx, job, migratekit.Sink{
 		Line: func(text string) { _, _ = io.WriteString(log, text+"\n") }, // a full disk must not end the copy
 		Progress: func(p migratekit.Progress) {
-			r.log.InfoContext(ctx, "migratekit reports progress", "vm_path", job.VMPath, "disk", p.DiskID, "stage", p.Stage, "status", p.Status,
+			r.log.InfoContext(ctx, "migratekit reports progress", "vm_path", job.VMPath, "disk", p.Key, "stage", p.Stage, "status", p.Status,
 				"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)
 		},
 		ChangeIDRequested: func(ctx context.Context, _ int32) { watcher.wait(ctx) },
+		ConfirmStall:      func(ctx context.Context) bool { return r.isCopying(ctx, moid, before) },
 	})
+}
+
+// minCopyRate is how slow a copy may be, in bytes a second, to be a healthy one. One build of migratekit reports whole percents only.
+const minCopyRate = 10_000_000
+
+// stallTimeout returns how long a copy of the VM may be without progress: never shorter than the time that 2 % of its largest disk take.
+func stallTimeout(configured time.Duration, status *cbt.Status) time.Duration {
+	for _, disk := range status.Disks {
+		configured = max(configured, time.Duration(disk.Capacity/50/minCopyRate)*time.Second)
+	}
+	return configured
+}
+
+// isCopying reports whether a copy can still be under way: the run's snapshot exists, and no task is running on the VM. If vCenter does not
+// answer, the copy is not stopped.
+func (r *Runner) isCopying(ctx context.Context, moid string, before *cbt.Status) bool {
+	now, err := r.manager.ReadUncached(ctx, moid)
+	if err != nil {
+		return false
+	}
+	busy, err := r.vcenter.IsBusy(ctx, moid)
+	return err == nil && !busy && slices.ContainsFunc(now.VM.Snapshots, func(s vsphere.Snapshot) bool { return isNew(s, before.VM) })
 }
 
 // madeSnapshot reports whether a snapshot of the VM was created since an earlier look at its tasks. Its tasks show one that was gone before it was

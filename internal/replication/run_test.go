@@ -140,7 +140,7 @@ func TestRunRefuses(t *testing.T) {
 			func(_ *testing.T, s *stage) { s.cycle.Environment["TMPDIR"] = s.runs },
 			func(err error) bool { _, ok := errors.AsType[*process.TemporaryError](err); return ok },
 		},
-		"no export": {
+		"a disk that the VM does not have": {
 			func(_ *testing.T, s *stage) { s.cycle.Target = exports(2000, 2001) },
 			func(err error) bool { _, ok := errors.AsType[*ImpossibleError](err); return ok },
 		},

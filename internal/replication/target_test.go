@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
@@ -150,5 +151,60 @@ func TestExportsAreVerified(t *testing.T) {
 	unreachable.Dial = func(context.Context, string, string) (net.Conn, error) { return nil, refused }
 	if err := check(good, unreachable); !errors.Is(err, refused) {
 		t.Errorf("from elsewhere: %v", err)
+	}
+}
+
+// Two VMs with one export would overwrite each other.
+func TestExportsAreClaimed(t *testing.T) {
+	t.Parallel()
+	claims := newExportClaims()
+	check := func(moid, path, uri string) error {
+		parsed, err := nbd.ParseURI(uri)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status := machine("A/1")
+		status.VM.Moid, status.VM.Path = moid, path
+		target := &NBD{Exports: map[int32]nbd.URI{2000: parsed}, Claims: claims}
+		return errors.Join(target.Check(t.Context(), place(nil), Source{Status: status}).Errors...)
+	}
+	if err := errors.Join(check("vm-1", "/DC0/vm/a", "nbd://127.0.0.1:10809/x"), check("vm-1", "/DC0/vm/a", "nbd://127.0.0.1:10809/x")); err != nil {
+		t.Error(err)
+	}
+	for _, uri := range []string{"nbd://127.0.0.1:10809/x", "nbd://127.0.0.1/x", "nbd://localhost/x", "nbd://LOCALHOST:10809/x", "nbds://localhost/x"} {
+		inUse, ok := errors.AsType[*ExportInUseError](check("vm-2", "/DC0/vm/b", uri))
+		if !ok || inUse.Path != "/DC0/vm/a" || inUse.Key != 2000 {
+			t.Errorf("%s: %v", uri, inUse)
+		}
+	}
+	if err := check("vm-2", "/DC0/vm/b", "nbd://127.0.0.1/y"); err != nil {
+		t.Error(err)
+	}
+}
+
+// migratekit for NBD targets copies every disk of its snapshot, and fails at the first one without an export.
+func TestEveryDiskNeedsAnExport(t *testing.T) {
+	t.Parallel()
+	status := machine("A/1", "B/1", "C/1")
+	status.VM.Disks[2].Mode = "independent_persistent"
+	source := Source{Status: cbt.NewStatus(status.VM)}
+	found := exports(2000).Check(t.Context(), place(nil), source)
+	if err := errors.Join(found.Errors...); err == nil || !strings.Contains(err.Error(), "2001 (Hard disk)") || strings.Contains(err.Error(), "2002") {
+		t.Errorf("%v", err)
+	}
+	if found = exports(2000, 2001).Check(t.Context(), place(nil), source); len(found.Errors) > 0 || len(found.Warnings) != 1 {
+		t.Errorf("%+v", found)
+	}
+}
+
+func TestStallTimeout(t *testing.T) {
+	t.Parallel()
+	status := machine("A/1")
+	if got := stallTimeout(time.Hour, status); got != time.Hour {
+		t.Errorf("a small disk: %s", got)
+	}
+	status.Disks[0].Capacity = 2_800_000_000_000 // 2 % at 10 MB/s are 5600 s
+	if got := stallTimeout(time.Hour, status); got != 5600*time.Second {
+		t.Errorf("a large disk: %s", got)
 	}
 }

@@ -71,6 +71,25 @@ func (e *taskError) Unwrap() error { return e.err }
 // queued or running. It is one call. vCenter keeps ended tasks for about ten minutes.
 func (c *Client) SnapshotTasks(ctx context.Context, moid string) (running map[string]bool, err error) {
 	running = map[string]bool{}
+	err = c.recentTasks(ctx, moid, func(task string, info types.TaskInfo) {
+		if strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") {
+			running[task] = isRunning(info)
+		}
+	})
+	return running, err
+}
+
+// IsBusy reports whether a task of any client is queued or running on a VM. It is one call.
+func (c *Client) IsBusy(ctx context.Context, moid string) (busy bool, err error) {
+	err = c.recentTasks(ctx, moid, func(_ string, info types.TaskInfo) { busy = busy || isRunning(info) })
+	return busy, err
+}
+
+func isRunning(info types.TaskInfo) bool {
+	return info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning
+}
+
+func (c *Client) recentTasks(ctx context.Context, moid string, do func(task string, info types.TaskInfo)) error {
 	spec := types.PropertyFilterSpec{
 		PropSet: []types.PropertySpec{{Type: "Task", PathSet: []string{"info"}}},
 		ObjectSet: []types.ObjectSpec{{
@@ -81,14 +100,7 @@ func (c *Client) SnapshotTasks(ctx context.Context, moid string) (running map[st
 			}},
 		}},
 	}
-	err = c.do(ctx, "read tasks", func(vim *vim25.Client) error {
-		return retrieve(ctx, vim, spec, eachTask(func(moid string, info types.TaskInfo) {
-			if strings.HasPrefix(info.DescriptionId, "VirtualMachine.createSnapshot") {
-				running[moid] = info.State == types.TaskInfoStateQueued || info.State == types.TaskInfoStateRunning
-			}
-		}))
-	})
-	return running, err
+	return c.do(ctx, "read tasks", func(vim *vim25.Client) error { return retrieve(ctx, vim, spec, eachTask(do)) })
 }
 
 // WaitForSnapshotTasks waits until no task is creating a snapshot of a VM, then reads the VM. It retries while vCenter does not

@@ -86,17 +86,20 @@ const usage = `Usage:
   migratekit migrate [flags]
 
 Flags:
-      --availability-zone string
-      --volume-type string
-  -h, --help   help for migrate
+      --availability-zone string         Openstack availability zone for blockdevice & server
+      --disk-bus-type string             Specifies the type of disk controller to attach disk devices to (default "virtio")
+      --enable-qemu-guest-agent          Sets the hw_qemu_guest_agent metadata parameter to yes
+  -h, --help                             help for migrate
+      --os-type string                   Set os_type in the volume (image) metadata
+      --volume-type string               Openstack volume type
 
 Global Flags:
-      --compression-method string
-      --debug
-      --vmware-endpoint string
-      --vmware-password string
-      --vmware-path string
-      --vmware-username string
+      --compression-method string        Specifies the compression method to use for the disk (default "skipz")
+      --debug                            Enable debug logging
+      --vmware-endpoint string           VMware endpoint (hostname or IP only)
+      --vmware-password string           VMware password
+      --vmware-path string               VMware VM path
+      --vmware-username string           VMware username
 
 `
 
@@ -164,8 +167,8 @@ func copyDisks(ctx context.Context, options options, source *source, snapshot *s
 		return err
 	}
 	for _, disk := range snapshot.disks {
-		if options.nbd() && !options.wants(disk.key) {
-			continue
+		if options.nbd() && !options.wants(disk.key) { // the real program fails there too, after it copied the disks before
+			return fmt.Errorf("no NBD target for disk %d", disk.key)
 		}
 		if disk.changeID == "" {
 			return fmt.Errorf("CBT is not enabled on disk %d", disk.key)
@@ -182,28 +185,37 @@ func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) erro
 	if err != nil {
 		return err
 	}
-	switch {
-	case previous == "":
-		log.info("Starting full copy", disk.file)
-	case epoch(previous) != epoch(disk.changeID):
+	full := previous == "" || epoch(previous) != epoch(disk.changeID)
+	if full && previous != "" {
 		log.warn("Change ID mismatch, full copy needed", disk.file)
-		log.info("Starting full copy", disk.file)
-	default:
-		log.info("Starting incremental copy", disk.file)
 	}
-	fmt.Printf("\r\x1b[Kcopying  50%% [==========>          ]")
-	if s, ok := targets.(*store); ok {
-		s.report(disk.key, 50)
+	bar, message := "Incremental copy", "Starting incremental copy"
+	if full {
+		bar, message = "Full copy", "Starting full copy"
 	}
+	store, nbd := targets.(*store)
+	if nbd {
+		message = "\U0001F680 " + strings.Replace(message, "Starting ", "Starting parallel ", 1)
+	}
+	log.info(message, disk.file)
+	progress := func(percent int) {
+		if nbd {
+			store.report(percent, full)
+			return
+		}
+		fmt.Printf("\r\x1b[K%s  %d%% [==========>          ]", bar, percent) // the next line is glued to it
+	}
+	progress(0)
+	progress(50)
 	if err := pause(ctx); err != nil {
 		return err
 	}
 	if os.Getenv(Fail) == fmt.Sprint(disk.key) {
 		return fmt.Errorf("failed to run nbdcopy: exit status 1, nbdkit was: %s", strings.Join(os.Args, " "))
 	}
-	fmt.Printf("\r\x1b[Kcopying 100%% [=====================]\n")
+	progress(100)
 	log.error("Error reading progress: read |0: file already closed", disk.file) // the real program logs this in a successful run
-	if previous == "" || epoch(previous) != epoch(disk.changeID) {
+	if full && !nbd {
 		log.info("Full copy completed", disk.file)
 	}
 	return targets.put(disk.key, disk.changeID)

@@ -89,14 +89,23 @@ func (s *store) put(key int32, changeID string) error {
 	return s.call(http.MethodPost, "/api/v1/replications/"+url.PathEscape(s.job)+"/changeid", body, nil)
 }
 
-// report posts progress to the fixed address that the real program uses, and ignores errors.
-func (s *store) report(key int32, percent float64) {
+// report posts progress to the fixed address that the real program uses, and ignores errors. Like the real program it names no disk, and
+// the kind of copy only in the first report of a disk.
+func (s *store) report(percent int, full bool) {
 	if s.job == "" {
 		return
 	}
-	body, err := json.Marshal(map[string]any{
-		"stage": "copy", "status": "running", "disk_id": fmt.Sprintf("disk-%d", key), "percent": percent,
-	})
+	post := map[string]any{"stage": "Transfer", "status": "running", "bytes_transferred": percent * 1000, "total_bytes": 100_000}
+	switch percent {
+	case 0:
+		post["sync_type"] = map[bool]string{true: "initial", false: "incremental"}[full]
+	case 100:
+		post["status"] = "completed"
+		fallthrough
+	default:
+		post["percent"] = percent
+	}
+	body, err := json.Marshal(post)
 	if err != nil {
 		return
 	}
