@@ -115,7 +115,7 @@ func (w *workspace) use(vcenter *vspheretest.VCenter) {
 
 // useOpenStack sets the variables that a cycle to OpenStack requires.
 func (w *workspace) useOpenStack() {
-	for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID"} {
+	for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID", "OS_DOMAIN_NAME"} {
 		w.env[variable] = "x"
 	}
 }

@@ -119,32 +119,60 @@ func TestSecretsOfTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestMissingOpenStack(t *testing.T) {
+// What migratekit accepts, and the forms that it does not.
+func TestCheckOpenStack(t *testing.T) {
 	t.Parallel()
-	password := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p"}
+	user := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_DOMAIN_NAME": "d"}
 	with := func(pairs ...string) map[string]string {
-		env := maps.Clone(password)
+		env := maps.Clone(user)
 		for i := 0; i < len(pairs); i += 2 {
 			env[pairs[i]] = pairs[i+1]
 		}
+		maps.DeleteFunc(env, func(_, value string) bool { return value == "-" })
 		return env
 	}
 	tests := map[string]struct {
-		env  map[string]string
-		want []string
+		env         map[string]string
+		missing     []string
+		unsupported string // variable names
 	}{
-		"nothing":                     {nil, []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID or OS_PROJECT_NAME"}},
-		"a project ID":                {with("OS_PROJECT_ID", "p"), nil},
-		"a project name":              {with("OS_PROJECT_NAME", "p"), []string{"OS_DOMAIN_NAME or OS_DOMAIN_ID"}},
-		"a project name and a domain": {with("OS_PROJECT_NAME", "p", "OS_DOMAIN_NAME", "d"), nil},
-		"an application credential":   {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, nil},
-		"one without its secret":      {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i"}, []string{"OS_APPLICATION_CREDENTIAL_SECRET"}},
+		"nothing":                      {nil, []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID or OS_PROJECT_NAME"}, ""},
+		"a project's ID":               {with("OS_PROJECT_ID", "p"), nil, ""},
+		"a project's name":             {with("OS_PROJECT_NAME", "p"), nil, ""},
+		"a tenant":                     {with("OS_TENANT_NAME", "p"), nil, ""},
+		"a passcode":                   {with("OS_PROJECT_ID", "p", "OS_PASSWORD", "-", "OS_PASSCODE", "c"), nil, ""},
+		"a system scope":               {with("OS_SYSTEM_SCOPE", "all"), nil, ""},
+		"no domain":                    {with("OS_PROJECT_ID", "p", "OS_DOMAIN_NAME", "-"), []string{"OS_DOMAIN_NAME or OS_DOMAIN_ID"}, ""},
+		"no project":                   {with(), []string{"OS_PROJECT_ID or OS_PROJECT_NAME"}, ""},
+		"a user's ID":                  {with("OS_USERNAME", "-", "OS_USERID", "i", "OS_DOMAIN_NAME", "-", "OS_PROJECT_ID", "p"), nil, ""},
+		"a user's ID and a domain":     {with("OS_USERID", "i", "OS_PROJECT_ID", "p"), nil, "OS_USERID"},
+		"a user's ID, a project name":  {with("OS_USERID", "i", "OS_DOMAIN_NAME", "-", "OS_PROJECT_NAME", "p"), []string{"OS_PROJECT_ID"}, ""},
+		"an application credential":    {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, nil, ""},
+		"one without its secret":       {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i"}, []string{"OS_APPLICATION_CREDENTIAL_SECRET"}, ""},
+		"one by name":                  {with("OS_PASSWORD", "-", "OS_APPLICATION_CREDENTIAL_NAME", "n", "OS_APPLICATION_CREDENTIAL_SECRET", "s"), nil, ""},
+		"one by name, without a user":  {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_NAME": "n", "OS_APPLICATION_CREDENTIAL_SECRET": "s"}, []string{"OS_USERNAME"}, ""},
+		"a password beside one":        {map[string]string{"OS_AUTH_URL": "u", "OS_APPLICATION_CREDENTIAL_ID": "i", "OS_APPLICATION_CREDENTIAL_SECRET": "s", "OS_PASSWORD": "p"}, []string{"OS_USERNAME", "OS_PROJECT_ID or OS_PROJECT_NAME"}, ""},
+		"both domains":                 {with("OS_PROJECT_ID", "p", "OS_DOMAIN_ID", "d"), nil, "OS_DOMAIN_ID"},
+		"the file that Horizon offers": {with("OS_PROJECT_ID", "p", "OS_DOMAIN_NAME", "-", "OS_USER_DOMAIN_NAME", "d", "OS_PROJECT_DOMAIN_ID", "d"), []string{"OS_DOMAIN_NAME or OS_DOMAIN_ID"}, "OS_USER_DOMAIN_NAME OS_PROJECT_DOMAIN_ID"},
+		"OS_USER_ID":                   {with("OS_PROJECT_ID", "p", "OS_USERNAME", "-", "OS_USER_ID", "i"), []string{"OS_USERNAME"}, "OS_USER_ID"},
+		"clouds.yaml":                  {map[string]string{"OS_CLOUD": "prod"}, []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID or OS_PROJECT_NAME"}, "OS_CLOUD"},
+		"a token":                      {with("OS_PROJECT_ID", "p", "OS_PASSWORD", "-", "OS_TOKEN", "t"), []string{"OS_PASSWORD"}, "OS_TOKEN"},
+		"a CA":                         {with("OS_PROJECT_ID", "p", "OS_CACERT", "/ca.pem"), nil, "OS_CACERT"},
+		"a CA for Go":                  {with("OS_PROJECT_ID", "p", "OS_CACERT", "/ca.pem", "SSL_CERT_FILE", "/ca.pem"), nil, ""},
+		"insecure":                     {with("OS_PROJECT_ID", "p", "OS_INSECURE", "true"), nil, ""},
+		"insecure, spelled otherwise":  {with("OS_PROJECT_ID", "p", "OS_INSECURE", "1"), nil, "OS_INSECURE"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := migratekit.MissingOpenStack(func(name string) string { return test.env[name] }); !slices.Equal(got, test.want) {
-				t.Errorf("got %v, want %v", got, test.want)
+			got := migratekit.CheckOpenStack(func(name string) string { return test.env[name] })
+			var named []string
+			for _, text := range got.Unsupported {
+				variable, _, _ := strings.Cut(text, " ")
+				named = append(named, variable)
+			}
+			if !slices.Equal(got.Missing, test.missing) || strings.Join(named, " ") != test.unsupported {
+				t.Errorf("got %+v", got)
 			}
 		})
 	}

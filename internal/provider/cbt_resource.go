@@ -108,21 +108,24 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 		if !plan.Disks.Equal(state.Disks) {
 			resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("disks"), state.Disks)...)
 		}
-		if config.sameNames(state.vmNames) {
-			return
-		}
 	}
 	if r.data == nil || !r.data.known {
 		return
 	}
+	if state != nil && !interrupted && !plan.work(state) && config.sameNames(state.vmNames) {
+		resp.Diagnostics.Append(r.data.planned.add("vma_cbt", state.ID.ValueString(), state.VMPath.ValueString(), false, req.Config.Raw)...)
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status := r.data.planned(ctx, config.vmNames, namesOf(state), req.Private, resp)
+	status := r.data.findPlanned(ctx, config.vmNames, namesOf(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
 	if len(resp.RequiresReplace) > 0 {
 		state = nil // a replacement is a create
+	} else {
+		resp.Diagnostics.Append(r.data.planned.add("vma_cbt", status.VM.Identity(), status.VM.Path, state == nil, req.Config.Raw)...)
 	}
 	r.refuse(ctx, config, plan, state, status, resp)
 }
@@ -184,6 +187,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
+	r.data.created.Store(plan.ID.ValueString(), true)
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
@@ -315,6 +319,9 @@ func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
+	}
+	if _, replaced := r.data.created.Load(state.ID.ValueString()); replaced {
+		return // create_before_destroy: the new resource decides
 	}
 	disables := state.disablesOnDestroy(ctx, req.Private, &resp.Diagnostics)
 	if !disables && state.Initialized.ValueBool() && !loadInterrupted(ctx, req.Private) {

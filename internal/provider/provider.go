@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/action"
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/function"
@@ -98,6 +99,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"ca_file": schema.StringAttribute{
 				MarkdownDescription: "PEM files with the certificates to trust instead of the system's; several paths are separated as in `PATH`. Environment: `VSPHERE_CA_FILE`.",
 				Optional:            true,
+				Validators:          []validator.String{validPath()},
 			},
 			"thumbprint": schema.StringAttribute{
 				MarkdownDescription: "SHA-256 fingerprint of the only certificate to accept, in hex, with or without colons. Environment: `VSPHERE_THUMBPRINT`.",
@@ -116,16 +118,19 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 			"migratekit_path": schema.StringAttribute{
 				MarkdownDescription: "Path of the migratekit program. Environment: `VMA_MIGRATEKIT_PATH`. Default: `migratekit` in `PATH`.",
 				Optional:            true,
+				Validators:          []validator.String{validPath()},
 			},
 			"migratekit_environment": schema.MapAttribute{
 				MarkdownDescription: "Environment variables to add for migratekit, such as `OS_AUTH_URL` and the other `OS_*`. They are never stored in state.",
 				Optional:            true,
 				Sensitive:           true,
 				ElementType:         types.StringType,
+				Validators:          []validator.Map{noNulls{}, mapvalidator.KeysAre(validVariable()), mapvalidator.ValueStringsAre(validVariableValue())},
 			},
 			"log_directory": schema.StringAttribute{
 				MarkdownDescription: "Directory for migratekit's logs, one file per cycle with mode 0600. Environment: `VMA_LOG_DIRECTORY`. Default: `vma` inside `TF_DATA_DIR` (`.terraform`).",
 				Optional:            true,
+				Validators:          []validator.String{validPath()},
 			},
 		},
 	}

@@ -38,6 +38,10 @@ type providerData struct {
 	logDirectory          string
 	// refreshed has the IDs of the resources that this process has read; a process that only applies a plan reads none.
 	refreshed sync.Map
+	// planned counts resources for one VM.
+	planned *plannedObjects
+	// created has the IDs of VMs for which this process has created a vma_cbt.
+	created sync.Map
 	// gone has the names of VMs that are in state and no longer in vCenter.
 	gone sync.Map
 }
@@ -49,6 +53,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	}
 	p := &providerData{
 		known:   true,
+		planned: newPlannedObjects(),
 		autoCBT: boolean(config.AutoCBT, "auto_cbt", "VMA_AUTO_CBT", true, diags),
 		onLeftoverSnapshot: choice(config.OnLeftoverSnapshot, "on_leftover_snapshot", "VMA_ON_LEFTOVER_SNAPSHOT",
 			diags, onLeftoverFail, onLeftoverRemove),

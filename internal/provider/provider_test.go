@@ -93,6 +93,7 @@ func newEstate(t *testing.T) *estate {
 		"OS_USERNAME":          "migrator",
 		"OS_PASSWORD":          "0penstack-secret",
 		"OS_PROJECT_ID":        "p1",
+		"OS_DOMAIN_NAME":       "d1",
 	}}
 	t.Cleanup(func() {
 		if err := vcenter.Close(); err != nil {

@@ -48,7 +48,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 	case errors.As(err, &impossible):
 		return impossibleDiagnostic(at, impossible)
 	case errors.As(err, &environment):
-		return environmentDiagnostic(environment.Missing)
+		return environmentDiagnostic(environment)
 	case errors.As(err, &directory):
 		return diag.NewErrorDiagnostic("Invalid log_directory",
 			fmt.Sprintf("There is no place for migratekit's log in %q. Nothing was changed. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a writable directory.\n\n%v", directory.Directory, err))
@@ -116,10 +116,18 @@ func impossibleDiagnostic(vm path.Path, err *replication.ImpossibleError) diag.D
 	return diag.NewErrorDiagnostic("Unable to Replicate Virtual Machine", detail)
 }
 
-func environmentDiagnostic(missing []string) diag.Diagnostic {
+func environmentDiagnostic(err *replication.EnvironmentError) diag.Diagnostic {
+	what := "migratekit takes the OpenStack login from its environment"
+	if len(err.Missing) > 0 {
+		what += ", which has no " + strings.Join(err.Missing, ", ")
+	}
+	what += "."
+	for _, unsupported := range err.Unsupported {
+		what += " " + unsupported + "."
+	}
 	return diag.NewErrorDiagnostic("Missing OpenStack Environment",
-		fmt.Sprintf("migratekit takes the OpenStack login from its environment, which has no %s. Set the missing variables, or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET), "+
-			"in migratekit_environment of the provider or in the environment of Terraform. Nothing was changed: migratekit itself would fail only after it created a snapshot.", strings.Join(missing, ", ")))
+		what+" Set the variables in migratekit_environment of the provider or in the environment of Terraform: OS_AUTH_URL; a user (OS_USERNAME with OS_DOMAIN_NAME or OS_DOMAIN_ID, or OS_USERID) with OS_PASSWORD and a project, "+
+			"or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET). Nothing was changed: migratekit itself would fail only after it created a snapshot.")
 }
 
 func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnostic {

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 )
@@ -35,14 +36,15 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	}
 	plan.OnLeftoverSnapshot = config.plannedLeftover(state, r.data)
 	if r.data != nil && r.data.known {
-		r.checkPlan(ctx, config, &plan, state, runs, req.Private, resp)
+		r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
 // checkPlan reads the VM and checks the cycle, if one will run.
 func (r *replicationResource) checkPlan(
-	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, private privateState, resp *resource.ModifyPlanResponse,
+	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, private privateState, raw tftypes.Value,
+	resp *resource.ModifyPlanResponse,
 ) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
@@ -51,13 +53,17 @@ func (r *replicationResource) checkPlan(
 		names = &state.vmNames
 		switch {
 		case !runs && config.sameNames(state.vmNames):
+			resp.Diagnostics.Append(r.data.planned.add("vma_replication", state.ID.ValueString(), state.VMPath.ValueString(), false, raw)...)
 			return
 		case state.cutOver():
 			r.data.plannedAnother(ctx, config.vmNames, state.ID.ValueString(), resp)
 			return
 		}
 	}
-	status := r.data.planned(ctx, config.vmNames, names, private, resp)
+	status := r.data.findPlanned(ctx, config.vmNames, names, private, resp)
+	if status != nil && len(resp.RequiresReplace) == 0 {
+		resp.Diagnostics.Append(r.data.planned.add("vma_replication", status.VM.Identity(), status.VM.Path, state == nil, raw)...)
+	}
 	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
 		return
 	}

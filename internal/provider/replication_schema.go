@@ -37,7 +37,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 	}
 	attributes["extra_args"] = schema.ListAttribute{
 		MarkdownDescription: "Arguments to add to migratekit's command line. Arguments that the provider sets itself are rejected. With `--debug` migratekit logs the password, but the provider redacts it.",
-		Optional:            true, ElementType: types.StringType, Validators: []validator.List{listvalidator.ValueStringsAre(stringvalidator.LengthAtLeast(1))},
+		Optional:            true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validArgument()), listvalidator.SizeAtMost(maxArguments)},
 	}
 	attributes["triggers"] = schema.MapAttribute{
 		MarkdownDescription: "Any values; a changed value runs another cycle in place, which is incremental if CBT allows it.",
@@ -92,23 +92,24 @@ func openStackAttribute() schema.Attribute {
 		Optional:            true,
 		PlanModifiers:       sameTarget(),
 		Attributes: map[string]schema.Attribute{
-			"availability_zone":       text("Availability zone of the volumes, and of the server at cutover. Required for a cutover."),
-			"volume_type":             text("Type of the volumes."),
+			"availability_zone":       text("Availability zone of the volumes, and of the server at cutover. Required for a cutover.", validArgument()),
+			"volume_type":             text("Type of the volumes.", validArgument()),
 			"disk_bus_type":           text("Bus that the server sees its disks on: `virtio` or `scsi`.", stringvalidator.OneOf("virtio", "scsi")),
-			"os_type":                 text("Operating system, a value of the image property `os_type`."),
+			"os_type":                 text("Operating system, a value of the image property `os_type`.", validArgument()),
 			"enable_qemu_guest_agent": schema.BoolAttribute{MarkdownDescription: "Whether OpenStack uses the QEMU guest agent of the server.", Optional: true},
-			"flavor_id":               text("ID of the server's flavor. Required for a cutover."),
+			"flavor_id":               text("ID of the server's flavor. Required for a cutover.", validIdentifier()),
 			"network_mappings": schema.ListNestedAttribute{
 				MarkdownDescription: "Subnet for each network card of the source. Required for a cutover.",
 				Optional:            true,
+				Validators:          []validator.List{noNulls{}},
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
 					"mac":        schema.StringAttribute{MarkdownDescription: "MAC address of the source's network card.", Required: true, Validators: []validator.String{validMAC()}},
-					"network_id": schema.StringAttribute{MarkdownDescription: "ID of the network.", Required: true},
-					"subnet_id":  schema.StringAttribute{MarkdownDescription: "ID of the subnet.", Required: true},
-					"ip":         text("IP address to assign. Default: any free address of the subnet."),
+					"network_id": schema.StringAttribute{MarkdownDescription: "ID of the network.", Required: true, Validators: []validator.String{validIdentifier()}},
+					"subnet_id":  schema.StringAttribute{MarkdownDescription: "ID of the subnet.", Required: true, Validators: []validator.String{validIdentifier()}},
+					"ip":         text("IP address to assign. Default: any free address of the subnet.", validIP()),
 				}},
 			},
-			"security_group_ids": schema.ListAttribute{MarkdownDescription: "IDs of the security groups of the server.", Optional: true, ElementType: types.StringType},
+			"security_group_ids": schema.ListAttribute{MarkdownDescription: "IDs of the security groups of the server.", Optional: true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validIdentifier())}},
 			"run_v2v":            schema.BoolAttribute{MarkdownDescription: "Whether virt-v2v converts the system disk at cutover. Default: migratekit's own, which is `true`.", Optional: true},
 		},
 	}
@@ -125,6 +126,7 @@ func nbdAttribute() schema.Attribute {
 				Required:            true, ElementType: types.StringType,
 				Validators: []validator.Map{
 					mapvalidator.SizeAtLeast(1),
+					noNulls{},
 					mapvalidator.KeysAre(validDeviceKey()),
 					mapvalidator.ValueStringsAre(validNBDURI()),
 				},

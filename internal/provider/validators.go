@@ -3,12 +3,14 @@ package provider
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	stdpath "path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
@@ -86,6 +88,8 @@ func invalidThumbprint(at path.Path, value string, err error) diag.Diagnostic {
 func validInventoryPath() validator.String {
 	return check{"value must be an absolute inventory path, such as /DC0/vm/prod/web01", func(at path.Path, value string) diag.Diagnostic {
 		switch {
+		case hasControl(value):
+			return invalid(at, "%.100q has a control character, which no name in vCenter has.", value)
 		case !strings.HasPrefix(value, "/"):
 			return invalid(at, "%q is not absolute. Write the full inventory path, starting with the datacenter, such as /DC0/vm/prod/web01.", value)
 		case len(value) > 1 && strings.HasSuffix(value, "/"):
@@ -202,5 +206,90 @@ func validGlob() validator.String {
 			return nil
 		}
 		return invalid(at, "%q is not a pattern: it is empty, ends with a backslash or has an unclosed bracket. Write a pattern such as web* or db0[1-4].", value)
+	}}
+}
+
+const (
+	// maxArgument bounds one argument or variable of migratekit, in bytes. Linux accepts 128 KiB.
+	maxArgument = 100 << 10
+	// maxArguments bounds extra_args, so that all arguments together stay below what Linux accepts.
+	maxArguments = 100
+)
+
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+
+// unusable explains why a text cannot be passed to a process, or returns "". It does not quote the text, which may be secret.
+func unusable(value string) string {
+	switch {
+	case hasControl(value):
+		return "It has a control character, such as a line break."
+	case len(value) > maxArgument:
+		return fmt.Sprintf("It has %d bytes, and a process accepts %d in one value.", len(value), maxArgument)
+	}
+	return ""
+}
+
+// validArgument accepts what can be an argument of migratekit.
+func validArgument() validator.String {
+	return check{"value must be text without control characters", func(at path.Path, value string) diag.Diagnostic {
+		if value == "" {
+			return invalid(at, "An empty string is not allowed. Write a value, or remove it.")
+		}
+		if problem := unusable(value); problem != "" {
+			return invalid(at, "The value cannot be passed to migratekit. %s", problem)
+		}
+		return nil
+	}}
+}
+
+// validIdentifier accepts an ID or a name that migratekit's lists can hold: it separates them by commas.
+func validIdentifier() validator.String {
+	return check{"value must be an ID without separators", func(at path.Path, value string) diag.Diagnostic {
+		switch {
+		case value == "":
+			return invalid(at, "An empty string is not an ID. Write an ID, or remove it.")
+		case strings.ContainsAny(value, ",= ") || hasControl(value) || len(value) > maxArgument:
+			return invalid(at, "%.100q is not an ID: it has a comma, an equals sign, a space or a control character, which migratekit would take for a separator.", value)
+		}
+		return nil
+	}}
+}
+
+func validIP() validator.String {
+	return check{"value must be an IP address", func(at path.Path, value string) diag.Diagnostic {
+		if address, err := netip.ParseAddr(value); err == nil && address.Zone() == "" {
+			return nil
+		}
+		return invalid(at, "%.100q is not an IP address. Write one such as 10.0.0.5, or remove it for any free address of the subnet.", value)
+	}}
+}
+
+var variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func validVariable() validator.String {
+	return check{"key must be the name of an environment variable", func(at path.Path, value string) diag.Diagnostic {
+		if variablePattern.MatchString(value) {
+			return nil
+		}
+		return invalid(path.Root("migratekit_environment"), "%.100q cannot be the name of an environment variable. Use letters, digits and underscores.", value)
+	}}
+}
+
+// validVariableValue does not quote the value, which may be secret.
+func validVariableValue() validator.String {
+	return check{"value must be text that an environment can hold", func(at path.Path, value string) diag.Diagnostic {
+		if strings.Contains(value, "\x00") || len(value) > maxArgument {
+			return invalid(at, "The value has a NUL character, or more than %d bytes, and no process accepts that.", maxArgument)
+		}
+		return nil
+	}}
+}
+
+func validPath() validator.String {
+	return check{"value must be a path", func(at path.Path, value string) diag.Diagnostic {
+		if hasControl(value) || len(value) > 4096 {
+			return invalid(at, "%.100q is not a path: it has a control character, or is too long.", value)
+		}
+		return nil
 	}}
 }

@@ -49,9 +49,9 @@ func wrongNameError(mismatch givenName, vm *vsphere.VM) diag.Diagnostic {
 			"Write one of its names. To replace the resource, write the name of another virtual machine.", mismatch, vm.Path, vm.Moid))
 }
 
-// planned reads the VM for a plan: by the configuration for a create, by the state for an update. It requests a
+// findPlanned reads the VM for a plan: by the configuration for a create, by the state for an update. It requests a
 // replacement if the configuration names another VM, and warns with the new name if the VM was moved.
-func (p *providerData) planned(
+func (p *providerData) findPlanned(
 	ctx context.Context, config vmNames, state *vmNames, applied privateState, resp *resource.ModifyPlanResponse,
 ) *cbt.Status {
 	given := config.given()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
@@ -55,12 +56,10 @@ type ImpossibleError struct {
 
 func (e *ImpossibleError) Error() string { return strings.Join(e.Problems, "\n") }
 
-// EnvironmentError lists the variables that migratekit needs and does not have.
-type EnvironmentError struct{ Missing []string }
+// EnvironmentError is returned if migratekit could not log in to OpenStack with its environment.
+type EnvironmentError struct{ migratekit.OpenStackProblems }
 
-func (e *EnvironmentError) Error() string {
-	return "migratekit needs in its environment: " + strings.Join(e.Missing, ", ")
-}
+func (e *EnvironmentError) Error() string { return "migratekit's environment for OpenStack: " + e.String() }
 
 // LogDirectoryError is returned if migratekit's log cannot be written.
 type LogDirectoryError struct {

@@ -28,8 +28,8 @@ func (t *OpenStack) Disks(tracking cbt.Tracking) []int32 {
 // Check implements Target.
 func (t *OpenStack) Check(_ context.Context, place migratekit.Place, source Source) Findings {
 	var f Findings
-	if missing := migratekit.MissingOpenStack(place.Getenv); len(missing) > 0 {
-		f.Errors = append(f.Errors, &EnvironmentError{Missing: missing})
+	if problems := migratekit.CheckOpenStack(place.Getenv); !problems.None() {
+		f.Errors = append(f.Errors, &EnvironmentError{problems})
 	}
 	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
 		"migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration")

@@ -75,7 +75,7 @@ func TestPreflightReportsWhatTheMachineLacks(t *testing.T) {
 func TestPreflightChecksTheEnvironmentOfTheJob(t *testing.T) {
 	t.Parallel()
 	status := machine("A/1")
-	inherited := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p"}
+	inherited := map[string]string{"OS_AUTH_URL": "u", "OS_USERNAME": "u", "OS_PASSWORD": "p", "OS_PROJECT_ID": "p", "OS_DOMAIN_NAME": "d"}
 	for name, test := range map[string]struct {
 		inherited, added map[string]string
 		want             []string

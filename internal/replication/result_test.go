@@ -243,7 +243,7 @@ func TestImpossibleDisks(t *testing.T) {
 	status := machine("A/1", "B/1")
 	status.VM.Disks[1].Mode = "independent_persistent"
 	status = cbt.NewStatus(status.VM)
-	env := migratekit.Place{Getenv: func(string) string { return "set" }}
+	env := place(nil)
 	problems := func(target Target) []string {
 		err := errors.Join(target.Check(t.Context(), env, Source{Status: status}).Errors...)
 		if impossible, ok := errors.AsType[*ImpossibleError](err); ok {
