@@ -3,11 +3,14 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"regexp"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // The keys of private state. Terraform compares private state when it looks for drift, so nothing volatile may be in it.
@@ -21,6 +24,8 @@ const (
 	// privateTracking has the cbt.Tracking that Read saw. planned_cycle is made from it: Terraform plans again during an apply, and
 	// the plan must come out the same even if another resource has changed the VM meanwhile.
 	privateTracking = "seen"
+	// privateCopied has the name and the managed object ID that the VM had at its last cycle.
+	privateCopied = "copied"
 	// privateSizes has the disks' sizes at their last copy in bytes, by device key.
 	privateSizes = "sizes"
 )
@@ -72,6 +77,28 @@ func loadSizes(ctx context.Context, from privateState) map[int32]int64 {
 	loadPrivate(ctx, from, privateSizes, &sizes)
 	return sizes
 }
+
+// copiedVM is how migratekit for OpenStack finds the volumes of a VM.
+type copiedVM struct {
+	Name string `json:"name"`
+	Moid string `json:"moid"`
+}
+
+func saveCopied(ctx context.Context, to privateState, vm *vsphere.VM) diag.Diagnostics {
+	return savePrivate(ctx, to, privateCopied, copiedVM{Name: vm.Name, Moid: vm.Moid})
+}
+
+// renamed reports whether migratekit will not find the volumes of the last cycle. It compares names as migratekit's volumes have them, without
+// case and special characters. State of the first release does not tell.
+func renamed(ctx context.Context, from privateState, state vmNames) bool {
+	var copied copiedVM
+	return loadPrivate(ctx, from, privateCopied, &copied) &&
+		(slug(copied.Name) != slug(state.VMName.ValueString()) || copied.Moid != state.VMMoid.ValueString())
+}
+
+var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+func slug(name string) string { return notInSlug.ReplaceAllString(strings.ToLower(name), "-") }
 
 func saveNames(ctx context.Context, to privateState, config vmNames) diag.Diagnostics {
 	names := map[string]string{}

@@ -145,11 +145,12 @@ func (m replicationModel) previous(
 
 // toCycle expects known, validated values.
 func (m replicationModel) toCycle(
-	ctx context.Context, state replicationModel, moid string, p *providerData, diags *diag.Diagnostics,
+	ctx context.Context, state replicationModel, moid string, p *providerData, private privateState, diags *diag.Diagnostics,
 ) *replication.Cycle {
 	cycle := &replication.Cycle{
 		Moid:              moid,
-		Target:            m.toTarget(ctx, p, diags),
+		Target:            m.toTarget(ctx, state, p, diags),
+		Renamed:           !m.OpenStack.IsNull() && renamed(ctx, private, state.vmNames),
 		Program:           p.migratekitPath,
 		Environment:       p.migratekitEnvironment,
 		CompressionMethod: m.CompressionMethod.ValueString(),
@@ -165,9 +166,16 @@ func (m replicationModel) toCycle(
 	return cycle
 }
 
-func (m replicationModel) toTarget(ctx context.Context, p *providerData, diags *diag.Diagnostics) replication.Target {
+func (m replicationModel) toTarget(
+	ctx context.Context, state replicationModel, p *providerData, diags *diag.Diagnostics,
+) replication.Target {
 	if !m.OpenStack.IsNull() {
-		return m.toOpenStack(ctx, diags)
+		target := m.toOpenStack(ctx, diags)
+		if state.Cutover.ValueBool() && state.begun() && !state.OpenStack.IsNull() {
+			before := state.toOpenStack(ctx, diags).RunV2V
+			target.V2VBegan = before == nil || *before
+		}
+		return target
 	}
 	target := &replication.NBD{Exports: map[int32]nbd.URI{}, Claims: p.runner.ExportClaims()}
 	for text, export := range m.exports(ctx, diags) {

@@ -72,7 +72,7 @@ func (r *replicationResource) checkPlan(
 	if state != nil && !replaced {
 		prior, tracking = *state, loadTracking(ctx, private, tracking)
 	}
-	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, &resp.Diagnostics)
+	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, private, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}

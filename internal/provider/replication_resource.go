@@ -162,7 +162,7 @@ func (r *replicationResource) cycle(
 	if plan.OnLeftoverSnapshot.IsUnknown() {
 		plan.OnLeftoverSnapshot = types.StringValue(r.data.onLeftoverSnapshot)
 	}
-	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, diags)
+	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, private, diags)
 	if diags.HasError() {
 		return cycleFailed
 	}
@@ -175,6 +175,9 @@ func (r *replicationResource) cycle(
 	if result.Status != nil {
 		diags.Append(saveTracking(ctx, private, result.Status.Tracking())...)
 		diags.Append(saveSizes(ctx, private, result)...)
+	}
+	if result.Started {
+		diags.Append(saveCopied(ctx, private, result.Status.VM)...)
 	}
 	for _, warning := range result.Warnings {
 		diags.AddAttributeWarning(at, warningSummary(warning), warning)

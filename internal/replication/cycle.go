@@ -33,6 +33,8 @@ type Cycle struct {
 	Previous map[int32]string
 	// Moved has the device keys of disks whose target is another one than at their last copy.
 	Moved map[int32]bool
+	// Renamed is true if migratekit will not find the volumes of the last cycle, because the VM has another name or managed object ID.
+	Renamed bool
 	// Sizes are the disks' sizes at their last copy in bytes, by device key.
 	Sizes map[int32]int64
 	// Announced has the copy that the plan announced for each disk, by device key. It is nil if the plan announced none.

@@ -59,7 +59,9 @@ func (e *ImpossibleError) Error() string { return strings.Join(e.Problems, "\n")
 // EnvironmentError is returned if migratekit could not log in to OpenStack with its environment.
 type EnvironmentError struct{ migratekit.OpenStackProblems }
 
-func (e *EnvironmentError) Error() string { return "migratekit's environment for OpenStack: " + e.String() }
+func (e *EnvironmentError) Error() string {
+	return "migratekit's environment for OpenStack: " + e.String()
+}
 
 // LogDirectoryError is returned if migratekit's log cannot be written.
 type LogDirectoryError struct {

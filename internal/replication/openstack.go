@@ -12,7 +12,11 @@ import (
 var _ Target = (*OpenStack)(nil)
 
 // OpenStack copies to Cinder volumes, and boots a server from them at the cutover. migratekit keeps its own change IDs.
-type OpenStack struct{ migratekit.OpenStack }
+type OpenStack struct {
+	migratekit.OpenStack
+	// V2VBegan is true if a cutover that failed may have run virt-v2v.
+	V2VBegan bool
+}
 
 const poweredOn = "poweredOn"
 
@@ -63,6 +67,10 @@ func (t *OpenStack) warnCutover(status *cbt.Status, f *Findings) {
 		f.warn(SubjectVM, "virt-v2v Converts the First Disk Only",
 			"%q has %d disks, and migratekit runs virt-v2v for the first one only. A guest whose system uses several disks may not boot. Convert it by hand, and set run_v2v to false.",
 			vm.Path, len(status.Disks))
+	}
+	if t.V2VBegan && t.RunV2V != nil && !*t.RunV2V {
+		f.warn(SubjectCutover, "virt-v2v May Have Run Already",
+			"An earlier cutover of %q failed and may have converted its first disk in part. With run_v2v = false, this one copies that disk without converting it. Check that the server boots, or set run_v2v to true.", vm.Path)
 	}
 	if vm.Windows && vm.PowerState == poweredOn && !vm.ToolsRunning {
 		f.warn(SubjectVM, "Windows Guest Without VMware Tools",

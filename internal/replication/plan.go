@@ -33,6 +33,8 @@ func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
 		kind, reason := tracking.NextCopy(key, previous)
 		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && previous != ""}
 		switch {
+		case cycle.Renamed:
+			p = PlannedCopy{Kind: cbt.Full, Reason: "renamed or registered again since the last cycle"}
 		case cycle.Moved[key]:
 			p.Reason = "export changed since the last cycle"
 		case previous == "" && len(cycle.Previous) > 0:

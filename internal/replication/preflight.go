@@ -58,6 +58,10 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 			"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
 	}
 	f.checkReset(cycle, status.VM.Path, tracking)
+	if cycle.Renamed {
+		f.warn(SubjectPlannedCycle, "Full Copy to New Volumes",
+			"%q was renamed or registered again since its last cycle. migratekit finds its volumes by the name and the managed object ID of the virtual machine, so it copies everything to new volumes. Delete the old ones when you no longer need them.", status.VM.Path)
+	}
 	if cycle.AutoCBT {
 		f.checkCBT(cycle, status, r.manager.Blockers(ctx, status, true))
 	}

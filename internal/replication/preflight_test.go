@@ -15,7 +15,7 @@ import (
 func TestWarningsAboutTheVM(t *testing.T) {
 	t.Parallel()
 	windows := func(vm *vsphere.VM) { vm.Windows, vm.PowerState = true, "poweredOn" }
-	byHand := &OpenStack{migratekit.OpenStack{Cutover: true, RunV2V: new(false)}}
+	byHand := &OpenStack{OpenStack: migratekit.OpenStack{Cutover: true, RunV2V: new(false)}}
 	tests := map[string]struct {
 		cycle  *Cycle
 		disks  int
@@ -159,6 +159,22 @@ func TestPreflightChecksCBT(t *testing.T) {
 		found.checkCBT(test.cycle, test.status, nil)
 		if got := len(found.Warnings) > 0; got != test.want || len(found.Errors) > 0 {
 			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
+// A cutover without virt-v2v, after one that may have run it half, is worth a warning.
+func TestV2VThatBegan(t *testing.T) {
+	t.Parallel()
+	status := machine("A/1")
+	for _, test := range []struct {
+		began, run, want bool
+	}{{true, false, true}, {true, true, false}, {false, false, false}} {
+		target := openStack(true)
+		target.V2VBegan, target.RunV2V = test.began, &test.run
+		found := target.Check(t.Context(), place(nil), Source{Status: status})
+		if got := slices.Contains(summaries(found.Warnings), "virt-v2v May Have Run Already"); got != test.want {
+			t.Errorf("began %t, run_v2v %t: %t", test.began, test.run, got)
 		}
 	}
 }

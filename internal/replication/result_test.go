@@ -34,7 +34,7 @@ func exports(keys ...int32) *NBD {
 }
 
 func openStack(cutover bool) *OpenStack {
-	return &OpenStack{migratekit.OpenStack{Cutover: cutover}}
+	return &OpenStack{OpenStack: migratekit.OpenStack{Cutover: cutover}}
 }
 
 func TestPlan(t *testing.T) {
@@ -60,6 +60,10 @@ func TestPlan(t *testing.T) {
 	moved := Plan(&Cycle{Target: exports(2000), Previous: map[int32]string{2001: "B/1"}, Moved: map[int32]bool{2000: true}}, status.Tracking())
 	if moved[2000].String() != "full: export changed since the last cycle" {
 		t.Errorf("a moved disk: %s", moved[2000])
+	}
+	renamed := Plan(&Cycle{Target: openStack(false), Previous: map[int32]string{2000: "A/3"}, Renamed: true}, status.Tracking())
+	if renamed[2000].String() != "full: renamed or registered again since the last cycle" {
+		t.Errorf("a renamed VM: %s", renamed[2000])
 	}
 	first := Plan(&Cycle{Target: openStack(false)}, status.Tracking())
 	if len(first) != 4 || first[2000].String() != "full: no change ID yet" || first[2000].Lost {

@@ -34,7 +34,7 @@ func newTargets(ctx context.Context, o options, s *source) (targets, error) {
 			return nil, fmt.Errorf("missing environment variable [%s]", name)
 		}
 	}
-	return &volumes{dir: os.Getenv(Volumes), vm: s.vm.Reference().Value}, nil
+	return &volumes{dir: os.Getenv(Volumes), vm: url.PathEscape(s.name) + "-" + s.vm.Reference().Value}, nil // a renamed VM is another one
 }
 
 // volumes replace the metadata of Cinder volumes.
