@@ -149,6 +149,7 @@ func (r *cbtResource) refuse(
 }
 
 func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	r.data.planned.clear()
 	var config, plan cbtModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
@@ -268,6 +269,7 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 
 // Update implements resource.Resource. If only settings changed, it does nothing in vCenter.
 func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	r.data.planned.clear()
 	var config, plan, state cbtModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)

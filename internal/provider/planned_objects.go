@@ -41,3 +41,12 @@ func (o *plannedObjects) add(kind, id, vmPath string, create bool, config tftype
 	return diag.Diagnostics{diag.NewWarningDiagnostic("Several Resources for One Virtual Machine",
 		fmt.Sprintf("This plan has more than one %s for %q. They change the same thing, so each can undo what another one did. Keep one of them.", kind, vmPath))}
 }
+
+// clear forgets everything when an apply begins: what follows belongs to another plan.
+func (o *plannedObjects) clear() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.creates)
+	clear(o.updates)
+	clear(o.configs)
+}

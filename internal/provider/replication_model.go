@@ -150,7 +150,7 @@ func (m replicationModel) toCycle(
 	cycle := &replication.Cycle{
 		Moid:              moid,
 		Target:            m.toTarget(ctx, state, p, diags),
-		Renamed:           !m.OpenStack.IsNull() && renamed(ctx, private, state.vmNames),
+		Renamed:           !m.OpenStack.IsNull() && !state.ID.IsNull() && renamed(ctx, private, state.vmNames),
 		Program:           p.migratekitPath,
 		Environment:       p.migratekitEnvironment,
 		CompressionMethod: m.CompressionMethod.ValueString(),

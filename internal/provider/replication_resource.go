@@ -53,6 +53,7 @@ func (r *replicationResource) ValidateConfig(ctx context.Context, req resource.V
 // Create implements resource.Resource. If the first cycle fails, nothing is saved and the next apply starts again. If it was
 // interrupted, its state is saved and the next apply continues in place.
 func (r *replicationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
+	r.data.planned.clear()
 	var config, plan replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
@@ -105,6 +106,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 
 // Update implements resource.Resource. It runs another cycle if one was planned, else it repairs CBT if that drifted.
 func (r *replicationResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
+	r.data.planned.clear()
 	var config, plan, state replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
