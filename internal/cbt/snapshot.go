@@ -65,7 +65,7 @@ func (m *Manager) cycleSnapshot(ctx context.Context, vm *vsphere.VM) error {
 	defer cancel()
 	removed, left := m.RemoveSnapshots(own, vm, func(s vsphere.Snapshot) bool { return s.Name == name && isOurs(s) })
 	if left == nil && removed == 0 && pending != nil && pending.Task == "" {
-		left = errUnanswered
+		left = ErrUnanswered
 	}
 	if left != nil {
 		return errors.Join(err, &LeftSnapshotError{Name: name, VM: vm.Path, Err: left})
@@ -76,7 +76,8 @@ func (m *Manager) cycleSnapshot(ctx context.Context, vm *vsphere.VM) error {
 	return err
 }
 
-var errUnanswered = errors.New("vCenter did not answer the request to create the snapshot; it does not exist now but may yet appear")
+// ErrUnanswered is the cause of a LeftSnapshotError if it is unknown whether the snapshot will be created.
+var ErrUnanswered = errors.New("vCenter did not answer the request to create the snapshot; it does not exist now but may yet appear")
 
 // refusedBefore reports whether no task started: vCenter answered with a fault, or there was no session.
 func refusedBefore(err error) bool {

@@ -3,8 +3,10 @@ package migratekit
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"html"
 	"net/url"
 	"regexp"
@@ -42,9 +44,13 @@ func (j Job) secrets(inherited []string) []string {
 			}
 		}
 	}
-	for _, arg := range j.Args {
+	username := ""
+	for i, arg := range j.Args {
+		if i > 0 && j.Args[i-1].Value == flagUsername {
+			username = arg.Value
+		}
 		if arg.Secret {
-			secrets = append(secrets, arg.Value)
+			secrets = append(secrets, arg.Value, username+":"+arg.Value) // the pair is what HTTP sends in base64
 		}
 	}
 	for name, value := range j.Environment {
@@ -78,7 +84,7 @@ func encodings(secret string) []string {
 	return all
 }
 
-// encode returns a text unencoded, and as it appears in URLs, JSON, XML, HTML, Go, logfmt, shells and base64.
+// encode returns a text unencoded, and as it appears in URLs, JSON, XML, HTML, Go, logfmt, shells, base64 and hex.
 func encode(text string) []string {
 	var markup strings.Builder
 	_ = xml.EscapeText(&markup, []byte(text)) // a builder cannot fail
@@ -90,11 +96,21 @@ func encode(text string) []string {
 		markup.String(), html.EscapeString(text), strings.ReplaceAll(text, "'", `'\''`),
 		doubleQuoted.Replace(text), bare.ReplaceAllString(text, `\$0`),
 		base64.RawStdEncoding.EncodeToString([]byte(text)), base64.RawURLEncoding.EncodeToString([]byte(text)),
+		hex.EncodeToString([]byte(text)), strings.ToUpper(hex.EncodeToString([]byte(text))), percentAll(text),
 	}
 	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text), strings.TrimPrefix(user, ":"), strings.ReplaceAll(url.QueryEscape(text), "+", "%20")} {
 		all = append(all, escaped, percent.ReplaceAllStringFunc(escaped, strings.ToLower))
 	}
 	return all
+}
+
+// percentAll escapes every byte, as some programs do.
+func percentAll(text string) string {
+	var escaped strings.Builder
+	for _, b := range []byte(text) {
+		fmt.Fprintf(&escaped, "%%%02X", b)
+	}
+	return escaped.String()
 }
 
 var (
@@ -112,6 +128,9 @@ type Redactor struct {
 
 // NewRedactor returns a redactor for the secrets of a job, and for those of the environment that it inherits ("NAME=value").
 func NewRedactor(job Job, inherited []string) *Redactor { return newRedactor(job.secrets(inherited)) }
+
+// NewSecretRedactor returns a redactor for secrets that no job has.
+func NewSecretRedactor(secrets ...string) *Redactor { return newRedactor(secrets) }
 
 func newRedactor(secrets []string) *Redactor {
 	var all []string

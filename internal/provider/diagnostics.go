@@ -20,7 +20,9 @@ import (
 // vmDiagnostic converts an error about a VM into a diagnostic: what happened, what to do, and the cause. verb
 // is the operation ("Read Virtual Machine"), at the attribute that names the VM.
 func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
-	if _, left := errors.AsType[*cbt.LeftSnapshotError](err); left {
+	if _, left := errors.AsType[*cbt.LeftSnapshotError](err); left && errors.Is(err, cbt.ErrUnanswered) {
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to "+verb, sentence(err))
+	} else if left {
 		return diag.NewAttributeErrorDiagnostic(at, "Unable to Remove Temporary Snapshot", sentence(err))
 	}
 	if d := connectionDiagnostic(err); d != nil {
@@ -32,6 +34,7 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 		ambiguous  *vsphere.AmbiguousError
 		permission *vsphere.NoPermissionError
 		disabled   *vsphere.MethodDisabledError
+		instance   *vsphere.InstanceUUIDError
 	)
 	attribute := strings.TrimSpace(at.String())
 	switch {
@@ -48,6 +51,9 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 	case errors.As(err, &ambiguous):
 		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+attribute,
 			fmt.Sprintf("There are %s. Select one of them with vm_path or vm_moid.", ambiguous))
+	case errors.As(err, &instance):
+		return diag.NewAttributeErrorDiagnostic(at, "Virtual Machine Not Found",
+			sentence(instance)+" vm_uuid takes the BIOS UUID: write that one.")
 	case errors.Is(err, vsphere.ErrNotFound):
 		return diag.NewAttributeErrorDiagnostic(at, "Virtual Machine Not Found",
 			fmt.Sprintf("vCenter has no virtual machine for this %s, or the account cannot see it. Check the value, and check that the account has System.Read on the virtual machine. If the virtual machine was deleted, remove it from the configuration.\n\n%v", attribute, err))
@@ -63,6 +69,12 @@ func vmDiagnostic(verb string, at path.Path, err error) diag.Diagnostic {
 
 // adviceFor returns advice for unexpected vCenter faults and network errors.
 func adviceFor(err error) string {
+	if fault, ok := errors.AsType[*vsphere.FaultError](err); ok && remedies[fault.Fault] != "" {
+		return "\n\n" + remedies[fault.Fault]
+	}
+	if _, ok := errors.AsType[*vsphere.InaccessibleError](err); ok {
+		return "\n\nBring the host and the datastore of the virtual machine back, or register it again. To destroy the resource now, run: terraform destroy -refresh=false."
+	}
 	if _, fault := errors.AsType[*vsphere.FaultError](err); fault {
 		return "\n\nPlan again. If the error comes back, look at the tasks and events of the virtual machine in vCenter."
 	}
@@ -70,6 +82,16 @@ func adviceFor(err error) string {
 		return "\n\nvCenter did not answer. Plan again when it is reachable: the plan shows what is left to do."
 	}
 	return ""
+}
+
+// remedies are for faults of vCenter that people meet, by their names in the API.
+var remedies = map[string]string{
+	"HostNotConnected":           "The host of the virtual machine is not connected to vCenter. Connect it, and run Terraform again.",
+	"InvalidPowerState":          "The virtual machine was powered on, powered off or suspended meanwhile. Run Terraform again.",
+	"RestrictedVersion":          "The license of the host does not allow this operation, as on a free ESXi. Assign a license that does.",
+	"FileLocked":                 "Another host or product has a file of the virtual machine open, such as a backup proxy with its disk attached. Wait until it is released, and run Terraform again.",
+	"InsufficientResourcesFault": "The host or its cluster has too few resources. Free some, or move the virtual machine, and run Terraform again.",
+	"NoDiskSpace":                "The datastore of the virtual machine is full. A snapshot needs free space: free some, or move the virtual machine, and run Terraform again.",
 }
 
 // connectionDiagnostic returns a diagnostic for connection and login errors, nil for others.
@@ -80,6 +102,7 @@ func connectionDiagnostic(err error) diag.Diagnostic {
 		certificate *tls.CertificateVerificationError
 		thumbprint  *vsphere.ThumbprintError
 		authority   x509.UnknownAuthorityError
+		busy        *vsphere.BusyError
 	)
 	if !errors.As(err, &connect) {
 		return nil
@@ -95,6 +118,9 @@ func connectionDiagnostic(err error) diag.Diagnostic {
 		return diag.NewErrorDiagnostic("Unable to Trust vCenter",
 			fmt.Sprintf("The certificate of vCenter %q cannot be verified. Set ca_file (VSPHERE_CA_FILE) to the certificate of its authority, or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)%s. To accept any certificate, set insecure (VSPHERE_ALLOW_UNVERIFIED_SSL) to true.\n\n%s",
 				connect.Server, shownFingerprint(certificate), connect.Err))
+	case errors.As(err, &busy):
+		return diag.NewErrorDiagnostic("Unable to Connect to vCenter",
+			fmt.Sprintf("vCenter %q answers, but accepted no session for a minute: it is busy or starting. Run Terraform again when it is ready.\n\n%s", connect.Server, busy))
 	case errors.Is(err, context.Canceled):
 		return diag.NewErrorDiagnostic("Unable to Connect to vCenter", "The operation was interrupted while it connected to vCenter. The next plan shows what is left to do.")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
@@ -34,6 +35,8 @@ type Provider struct {
 	mu      sync.Mutex
 	clients []*vsphere.Client
 	servers []*server
+	// redactors know the passwords of all configurations.
+	redactors []*migratekit.Redactor
 }
 
 // New returns a provider. The caller must Close it when Terraform is done.
@@ -150,6 +153,9 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 	if configured.vcenter != nil {
 		p.mu.Lock()
 		p.clients = append(p.clients, configured.vcenter)
+		if password := configured.vcenter.Login().Password; len(password) >= minPassword {
+			p.redactors = append(p.redactors, migratekit.NewSecretRedactor(password))
+		}
 		p.mu.Unlock()
 	}
 	resp.ResourceData = configured

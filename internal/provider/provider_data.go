@@ -66,8 +66,8 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	settings := vsphere.Config{
 		Log:        log,
 		Server:     required(config.VCenter, "vcenter", "VSPHERE_SERVER", diags),
-		Username:   required(config.Username, "username", "VSPHERE_USER", diags),
-		Password:   required(config.Password, "password", "VSPHERE_PASSWORD", diags),
+		Username:   credential(config.Username, "username", "VSPHERE_USER", diags),
+		Password:   credential(config.Password, "password", "VSPHERE_PASSWORD", diags),
 		Insecure:   boolean(config.Insecure, "insecure", "VSPHERE_ALLOW_UNVERIFIED_SSL", false, diags),
 		CAFile:     text(config.CAFile, "VSPHERE_CA_FILE"),
 		Thumbprint: text(config.Thumbprint, "VSPHERE_THUMBPRINT"),
@@ -76,7 +76,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	if diags.HasError() {
 		return nil
 	}
-	checkServer(settings, diags)
+	checkServer(config, settings, diags)
 	if diags.HasError() {
 		return nil
 	}
@@ -93,15 +93,21 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 }
 
 // checkServer validates values that may come from the environment, which no schema validates.
-func checkServer(settings vsphere.Config, diags *diag.Diagnostics) {
+func checkServer(config providerModel, settings vsphere.Config, diags *diag.Diagnostics) {
+	variable := func(value types.String, name string) string {
+		if value.ValueString() != "" {
+			return ""
+		}
+		return name
+	}
 	if _, err := vsphere.ParseServer(settings.Server); err != nil {
-		diags.Append(invalidServer(path.Root("vcenter"), err))
+		diags.Append(invalidServer(path.Root("vcenter"), variable(config.VCenter, "VSPHERE_SERVER"), err))
 	}
 	if settings.Thumbprint == "" {
 		return
 	}
 	if _, err := vsphere.ParseThumbprint(settings.Thumbprint); err != nil {
-		diags.Append(invalidThumbprint(path.Root("thumbprint"), settings.Thumbprint, err))
+		diags.Append(invalidThumbprint(path.Root("thumbprint"), variable(config.Thumbprint, "VSPHERE_THUMBPRINT"), settings.Thumbprint, err))
 	}
 }
 
@@ -132,6 +138,22 @@ func required(value types.String, attribute, variable string, diags *diag.Diagno
 	return s
 }
 
+// credential is a required text that a process and a login accept. A line break at its end, as a file or a pipe leaves it in the
+// environment, is trimmed.
+func credential(value types.String, attribute, variable string, diags *diag.Diagnostics) string {
+	s := required(value, attribute, variable, diags)
+	if trimmed := strings.TrimRight(s, "\r\n"); value.ValueString() == "" && trimmed != s {
+		diags.AddAttributeWarning(path.Root(attribute), "Line Break Removed",
+			fmt.Sprintf("The environment variable %s ends with a line break, which was removed.", variable))
+		s = trimmed
+	}
+	if hasControl(s) {
+		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
+			fmt.Sprintf("The value of %s (%s) has a control character, such as a line break.", attribute, variable))
+	}
+	return s
+}
+
 // choice returns one of several words; the first one is the default.
 func choice(value types.String, attribute, variable string, diags *diag.Diagnostics, words ...string) string {
 	s := cmp.Or(text(value, variable), words[0])
@@ -151,6 +173,12 @@ func boolean(value types.Bool, attribute, variable string, fallback bool, diags 
 		return fallback
 	}
 	parsed, err := strconv.ParseBool(s)
+	switch strings.ToLower(s) {
+	case "yes", "on":
+		return true
+	case "no", "off":
+		return false
+	}
 	if err != nil {
 		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
 			fmt.Sprintf("The environment variable %s is %q. Set it to true or false.", variable, s))

@@ -25,6 +25,7 @@ type protocolServer interface {
 // server wraps the framework's server and handles protocol details that the framework does not.
 type server struct {
 	protocolServer
+	provider *Provider
 
 	mu      sync.Mutex
 	stopped bool
@@ -38,7 +39,7 @@ func (p *Provider) Server() tfprotov6.ProviderServer {
 	if !ok {
 		panic("the framework's server knows no actions or no list resources") // tests cover this
 	}
-	s := &server{protocolServer: inner}
+	s := &server{protocolServer: inner, provider: p}
 	p.mu.Lock()
 	p.servers = append(p.servers, s)
 	p.mu.Unlock()
@@ -69,6 +70,9 @@ func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRe
 		open := true
 		for event := range stream.Events {
 			_, progress := event.Type.(tfprotov6.ProgressInvokeActionEventType)
+			if completed, ok := event.Type.(tfprotov6.CompletedInvokeActionEventType); ok {
+				s.provider.clean(completed.Diagnostics)
+			}
 			// Terraform 1.14 panics on progress after a stop. Keep reading the events even if nobody listens: the
 			// action may still have to remove a snapshot.
 			if open && (!progress || !s.isStopped()) {
@@ -101,13 +105,21 @@ func (s *server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRe
 // ApplyResourceChange implements tfprotov6.ResourceServer. It counts the change as running.
 func (s *server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 	defer s.begin(&s.changes)()
-	return s.protocolServer.ApplyResourceChange(ctx, req)
+	resp, err := s.protocolServer.ApplyResourceChange(ctx, req)
+	if err == nil {
+		s.provider.clean(resp.Diagnostics)
+	}
+	return resp, err
 }
 
 func (s *server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	ctx, release := newCallContext(ctx)
 	defer release()
-	return s.protocolServer.PlanResourceChange(ctx, req)
+	resp, err := s.protocolServer.PlanResourceChange(ctx, req)
+	if err == nil {
+		s.provider.clean(resp.Diagnostics)
+	}
+	return resp, err
 }
 
 func (s *server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
@@ -125,13 +137,26 @@ func (s *server) UpgradeResourceState(ctx context.Context, req *tfprotov6.Upgrad
 func (s *server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
 	ctx, release := newCallContext(ctx)
 	defer release()
-	return s.protocolServer.ReadDataSource(ctx, req)
+	resp, err := s.protocolServer.ReadDataSource(ctx, req)
+	if err == nil {
+		s.provider.clean(resp.Diagnostics)
+	}
+	return resp, err
 }
 
 func (s *server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
 	ctx, release := newCallContext(ctx)
 	defer release()
 	return s.protocolServer.ValidateDataResourceConfig(ctx, req)
+}
+
+// ImportResourceState implements tfprotov6.ResourceServer.
+func (s *server) ImportResourceState(ctx context.Context, req *tfprotov6.ImportResourceStateRequest) (*tfprotov6.ImportResourceStateResponse, error) {
+	resp, err := s.protocolServer.ImportResourceState(ctx, req)
+	if err == nil {
+		s.provider.clean(resp.Diagnostics)
+	}
+	return resp, err
 }
 
 // CallFunction implements tfprotov6.FunctionServer. OpenTofu 1.12 sends a null argument without any value.
@@ -169,6 +194,7 @@ func (s *server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRe
 	defer release()
 	resp, err := s.protocolServer.ReadResource(ctx, req)
 	if err == nil {
+		s.provider.clean(resp.Diagnostics)
 		resp.NewState = asJSON(resp.NewState)
 	}
 	return resp, err

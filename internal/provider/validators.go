@@ -60,29 +60,37 @@ func validOneOf(words ...string) validator.String {
 
 func validServer() validator.String {
 	return check{"value must be a host, a host:port or an https URL", func(at path.Path, value string) diag.Diagnostic {
-		if _, err := vsphere.ParseServer(value); err != nil {
-			return invalidServer(at, err)
+		if _, err := vsphere.ParseServer(value); value != "" && err != nil {
+			return invalidServer(at, "", err)
 		}
 		return nil
 	}}
 }
 
+// fromVariable begins a sentence about a value from the environment.
+func fromVariable(variable string) string {
+	if variable == "" {
+		return ""
+	}
+	return "The value comes from the environment variable " + variable + ". "
+}
+
 // invalidServer does not quote the value, which may contain credentials.
-func invalidServer(at path.Path, err error) diag.Diagnostic {
-	return invalid(at, "The address of vCenter cannot be used. Write a host, a host:port or a URL, such as vcenter.example.org or https://vcenter.example.org/sdk.\n\n%s", err)
+func invalidServer(at path.Path, variable string, err error) diag.Diagnostic {
+	return invalid(at, "%sThe address of vCenter cannot be used. Write a host, a host:port or a URL, such as vcenter.example.org or https://vcenter.example.org/sdk.\n\n%s", fromVariable(variable), err)
 }
 
 func validThumbprint() validator.String {
 	return check{"value must be a SHA-256 fingerprint in hex", func(at path.Path, value string) diag.Diagnostic {
-		if _, err := vsphere.ParseThumbprint(value); err != nil {
-			return invalidThumbprint(at, value, err)
+		if _, err := vsphere.ParseThumbprint(value); value != "" && err != nil {
+			return invalidThumbprint(at, "", value, err)
 		}
 		return nil
 	}}
 }
 
-func invalidThumbprint(at path.Path, value string, err error) diag.Diagnostic {
-	return invalid(at, "%q is not a SHA-256 fingerprint. Take it from: openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint -sha256\n\n%s", value, err)
+func invalidThumbprint(at path.Path, variable, value string, err error) diag.Diagnostic {
+	return invalid(at, "%s%q is not a SHA-256 fingerprint. Take it from: openssl s_client -connect HOST:443 </dev/null | openssl x509 -noout -fingerprint -sha256\n\n%s", fromVariable(variable), value, err)
 }
 
 func validInventoryPath() validator.String {

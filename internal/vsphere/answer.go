@@ -94,11 +94,25 @@ type boundedAnswers struct{ *http.Transport }
 // RoundTrip implements http.RoundTripper.
 func (b *boundedAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.Transport.RoundTrip(r)
-	if err == nil {
-		response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
+	if err != nil {
+		return nil, err
 	}
-	return response, err
+	switch response.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		_ = response.Body.Close()
+		return nil, &UnavailableError{Status: response.Status}
+	}
+	response.Body = &boundedBody{ReadCloser: response.Body, left: maxAnswer}
+	return response, nil
 }
+
+// UnavailableError is returned if vCenter, or the proxy before it, is too busy to answer, or is starting.
+type UnavailableError struct {
+	// Status is the HTTP status, "503 Service Unavailable".
+	Status string
+}
+
+func (e *UnavailableError) Error() string { return "vCenter answered with " + e.Status }
 
 type boundedBody struct {
 	io.ReadCloser

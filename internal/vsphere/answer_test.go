@@ -2,12 +2,15 @@ package vsphere
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/vmware/govmomi/vim25/methods"
 	"github.com/vmware/govmomi/vim25/types"
@@ -70,5 +73,52 @@ func TestAnswersAreBounded(t *testing.T) {
 	var got bytes.Buffer
 	if _, err := io.Copy(&got, body); !errors.Is(err, errAnswerTooLarge) || got.String() != "0123" {
 		t.Errorf("%q, %v", got.String(), err)
+	}
+}
+
+// A proxy that is busy, or a connection that is reset, is tried again; the login succeeds then.
+func TestBusyAtFirstContact(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, err := NewClient(Config{Server: "vcenter.example.org", Username: "u", Password: "p", Insecure: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, test := range map[string]struct {
+			err  error
+			busy bool
+		}{
+			"503":              {&UnavailableError{Status: "503 Service Unavailable"}, true},
+			"a reset":          {syscall.ECONNRESET, true},
+			"a cut":            {io.ErrUnexpectedEOF, true},
+			"a time-out":       {context.DeadlineExceeded, true},
+			"nobody listens":   {syscall.ECONNREFUSED, false},
+			"a wrong password": {&InvalidLoginError{}, false},
+		} {
+			if got := isBusy(test.err); got != test.busy {
+				t.Errorf("%s: %t", name, got)
+			}
+		}
+		if err := client.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCommonFormsOfInput(t *testing.T) {
+	t.Parallel()
+	for server, host := range map[string]string{"2001:db8::1": "[2001:db8::1]", "[2001:db8::1]:8443": "[2001:db8::1]:8443", " vc.example.org ": "vc.example.org"} {
+		if u, err := ParseServer(server); err != nil || u.Host != host {
+			t.Errorf("%q: %v, %v", server, u, err)
+		}
+	}
+	want := strings.TrimSuffix(strings.Repeat("AB:", 32), ":")
+	for _, line := range []string{"sha256 Fingerprint=" + want, "SHA256 Fingerprint=" + want, strings.ReplaceAll(want, ":", "")} {
+		if got, err := ParseThumbprint(line); err != nil || got != want {
+			t.Errorf("%q: %q, %v", line, got, err)
+		}
+	}
+	if _, err := loadRoots("/dev/zero"); err == nil {
+		t.Error("a device is not a file of certificates")
 	}
 }

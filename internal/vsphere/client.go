@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/vmware/govmomi/session"
@@ -21,6 +23,8 @@ import (
 const (
 	// dialTimeout limits a connection attempt, including the login.
 	dialTimeout = 30 * time.Second
+	// contactTimeout bounds how long the first contact and the login are tried again while vCenter is busy.
+	contactTimeout = time.Minute
 	// keepAliveEvery must be below vCenter's idle limit, 30 minutes by default.
 	keepAliveEvery = 5 * time.Minute
 	// farewellTimeout limits the logout: Terraform kills a provider two seconds after closing it.
@@ -43,7 +47,8 @@ type Client struct {
 	mu      sync.Mutex
 	attempt *attempt
 	closed  bool
-	stop    func() // stops the keep-alive
+	closing chan struct{} // closed by Close
+	stop    func()        // stops the keep-alive
 }
 
 // attempt is one connection attempt, shared by all callers that wait for it. It outlives the call that started
@@ -73,7 +78,7 @@ func NewClient(config Config) (*Client, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{config: config, log: log, url: u, paths: &paths{moids: map[string]string{}}}
+	c := &Client{config: config, log: log, url: u, closing: make(chan struct{}), paths: &paths{moids: map[string]string{}}}
 	c.reads = newBatcher(c, c.readVMs)
 	c.lookups = newBatcher(c, c.lookUp)
 	c.privileges = newBatcher(c, c.missingPrivileges)
@@ -176,10 +181,8 @@ func isRefused(err error) bool {
 
 func (c *Client) dialInto(ctx context.Context, a *attempt) {
 	defer close(a.done)
-	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	started := time.Now()
-	a.err = withCause(dialing, typed(c.dial(dialing, a)))
+	a.err = c.dialPatiently(ctx, a)
 	if a.err == nil {
 		c.log.InfoContext(ctx, "Logged in to vCenter", "server", c.url.Host, "duration_ms", milliseconds(started))
 	}
@@ -194,6 +197,51 @@ func (c *Client) dialInto(ctx context.Context, a *attempt) {
 		c.stop = stop
 		go c.keepAlive(alive, a.vim)
 	}
+}
+
+// dialPatiently tries again for a while if vCenter is busy or starting.
+func (c *Client) dialPatiently(ctx context.Context, a *attempt) error {
+	deadline := time.Now().Add(contactTimeout)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
+		a.loggingIn.Store(false)
+		err := withCause(dialing, typed(c.dial(dialing, a)))
+		cancel()
+		if err == nil || !isBusy(err) || c.isClosed() {
+			return err
+		}
+		if time.Now().Add(pause).After(deadline) {
+			return &BusyError{err}
+		}
+		select {
+		case <-time.After(pause):
+		case <-c.closing:
+			return err
+		}
+	}
+}
+
+// BusyError is returned if vCenter could be reached, but accepted no session for a minute.
+type BusyError struct{ Err error }
+
+func (e *BusyError) Error() string { return "vCenter is busy or starting: " + e.Err.Error() }
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// isBusy reports whether an error at the first contact may pass: a proxy's 503, a connection that was reset, or a time-out. A refused
+// connection or an unknown host does not.
+func isBusy(err error) bool {
+	if _, unavailable := errors.AsType[*UnavailableError](err); unavailable {
+		return true
+	}
+	network, ok := errors.AsType[net.Error](err)
+	return (ok && network.Timeout()) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded)
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 func (c *Client) dial(ctx context.Context, a *attempt) error {
@@ -249,6 +297,9 @@ func (c *Client) Close(ctx context.Context) error {
 	defer cancel()
 	c.mu.Lock()
 	a, closed := c.attempt, c.closed
+	if !closed {
+		close(c.closing)
+	}
 	c.closed = true
 	c.mu.Unlock()
 	if a == nil || closed {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -34,7 +35,11 @@ type Config struct {
 
 // ParseServer returns the API URL for a host, a host:port or a URL. It rejects credentials: they would be logged.
 func ParseServer(server string) (*url.URL, error) {
-	u, err := soap.ParseURL(strings.TrimSpace(server))
+	server = strings.TrimSpace(server)
+	if address, err := netip.ParseAddr(server); err == nil && address.Is6() {
+		server = "[" + server + "]"
+	}
+	u, err := soap.ParseURL(server)
 	if err != nil {
 		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err // omit the URL: it may contain a password
@@ -55,6 +60,10 @@ func ParseServer(server string) (*url.URL, error) {
 
 // ParseThumbprint returns a fingerprint in vSphere's format: 32 upper-case hex pairs with colons.
 func ParseThumbprint(thumbprint string) (string, error) {
+	thumbprint = strings.TrimSpace(thumbprint)
+	if label, value, ok := strings.Cut(thumbprint, "="); ok && strings.EqualFold(strings.TrimSpace(label), "sha256 fingerprint") {
+		thumbprint = value // the whole line that openssl prints
+	}
 	digits := strings.ToUpper(strings.ReplaceAll(strings.TrimSpace(thumbprint), ":", ""))
 	if len(digits) != 64 || strings.Trim(digits, "0123456789ABCDEF") != "" {
 		return "", errors.New("a SHA-256 fingerprint is 32 bytes in hex, with or without colons")
@@ -94,9 +103,19 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
+// maxCAFile bounds a file of certificates, in bytes.
+const maxCAFile = 10 << 20
+
 func loadRoots(files string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	for _, name := range filepath.SplitList(files) {
+		info, err := os.Stat(filepath.Clean(name))
+		if err != nil {
+			return nil, fmt.Errorf("read CA file: %w", err)
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxCAFile {
+			return nil, fmt.Errorf("read CA file: %s is not a regular file of at most %d bytes", name, maxCAFile)
+		}
 		pem, err := os.ReadFile(filepath.Clean(name))
 		if err != nil {
 			return nil, fmt.Errorf("read CA file: %w", err)

@@ -71,6 +71,18 @@ func (e *NoIdentityError) Error() string {
 // Identity returns what identifies the VM for its whole life: its instance UUID, or its BIOS UUID on a host without vCenter.
 func (vm *VM) Identity() string { return cmp.Or(vm.InstanceUUID, vm.UUID) }
 
+// InstanceUUIDError is returned if no VM has a BIOS UUID, but one has it as its instance UUID. It is an ErrNotFound.
+type InstanceUUIDError struct {
+	UUID string
+	VM   *VM
+}
+
+func (e *InstanceUUIDError) Error() string {
+	return fmt.Sprintf("%q is the instance UUID of %q, whose BIOS UUID is %q", e.UUID, e.VM.Path, e.VM.UUID)
+}
+
+func (e *InstanceUUIDError) Unwrap() error { return ErrNotFound }
+
 // Find reads a VM, in a call shared with concurrent reads; a path or UUID needs a lookup first. Errors: ErrNotFound,
 // NotVMError, AmbiguousError and those of every call.
 func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
@@ -95,6 +107,11 @@ func (c *Client) Find(ctx context.Context, name Name) (*VM, error) {
 	}
 	switch len(vms) {
 	case 0:
+		if name.UUID != "" {
+			if other, err := c.Find(ctx, Name{InstanceUUID: name.UUID}); err == nil {
+				return nil, &InstanceUUIDError{UUID: name.UUID, VM: other}
+			}
+		}
 		return nil, fmt.Errorf("virtual machine %s: %w", name, ErrNotFound)
 	case 1:
 		return vms[0], nil

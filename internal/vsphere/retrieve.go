@@ -3,6 +3,7 @@ package vsphere
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -122,8 +123,9 @@ func (s *collected) add(page []types.ObjectContent) {
 }
 
 func (s *collected) addObject(content types.ObjectContent) error {
-	if err := checkReadable(content); err != nil {
-		return err
+	unreadable := checkReadable(content)
+	if _, inaccessible := errors.AsType[*InaccessibleError](unreadable); unreadable != nil && !inaccessible {
+		return unreadable
 	}
 	content.MissingSet = nil
 	object, err := mo.ObjectContentToType(content)
@@ -133,6 +135,7 @@ func (s *collected) addObject(content types.ObjectContent) error {
 	if vm, ok := object.(mo.VirtualMachine); ok {
 		s.machines[vm.Self.Value] = newVM(&vm)
 		s.parents[vm.Self.Value] = cmp.Or(vm.Parent, vm.ParentVApp)
+		return unreadable
 	} else if entity, ok := object.(mo.IsManagedEntity); ok {
 		ancestor := entity.GetManagedEntity()
 		if vApp, ok := object.(mo.VirtualApp); ok && vApp.ParentFolder != nil {
@@ -149,10 +152,16 @@ func (s *collected) vms() map[string]answer[*VM] {
 	vms := map[string]answer[*VM]{}
 	for ref, err := range s.unreadable {
 		if ref.Type == "VirtualMachine" {
+			if inaccessible, ok := errors.AsType[*InaccessibleError](err); ok && s.machines[ref.Value] != nil {
+				inaccessible.Path, _ = s.path(ref.Value)
+			}
 			vms[ref.Value] = answer[*VM]{err: err}
 		}
 	}
 	for moid, vm := range s.machines {
+		if vms[moid].err != nil {
+			continue
+		}
 		var err error
 		if vm.Path, err = s.path(moid); err != nil {
 			vms[moid] = answer[*VM]{err: err}
@@ -186,10 +195,12 @@ func checkReadable(content types.ObjectContent) error {
 // datastore is disconnected.
 type InaccessibleError struct {
 	Moid string
+	// Path is the inventory path, "" if vCenter does not tell it.
+	Path string
 }
 
 func (e *InaccessibleError) Error() string {
-	return fmt.Sprintf("read %s: the virtual machine is inaccessible, vCenter has no configuration of it", e.Moid)
+	return fmt.Sprintf("read %s: the virtual machine is inaccessible, vCenter has no configuration of it", cmp.Or(e.Path, e.Moid))
 }
 
 // path joins the names of a VM and its ancestors, without the root folder.
