@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/go-version"
+	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
@@ -35,7 +36,8 @@ func (w *workspace) needs(oldest string) {
 }
 
 // prodVMs adds a VM with working CBT, one with CBT disabled, one that cannot be tracked, and a template.
-func prodVMs(t *testing.T, vcenter *vspheretest.VCenter) {
+// prodVMs adds four VMs and returns the one on which tracking is off.
+func prodVMs(t *testing.T, vcenter *vspheretest.VCenter) *vspheretest.Machine {
 	t.Helper()
 	add := func(name string, disks ...vspheretest.Disk) *vspheretest.Machine {
 		vm, err := vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/prod/" + name, Disks: disks})
@@ -47,9 +49,10 @@ func prodVMs(t *testing.T, vcenter *vspheretest.VCenter) {
 	works := add("web01")
 	works.SetTracking(true)
 	works.Stun()
-	add("web02")
+	off := add("web02")
 	add("db01", vspheretest.Disk{Kind: vspheretest.PhysicalRDM})
 	add("golden").SetTemplate(true)
+	return off
 }
 
 func TestGeneratedConfiguration(t *testing.T) {
@@ -136,7 +139,7 @@ func read(t *testing.T, path string) string {
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	vcenter, _ := startVCenter(t)
-	prodVMs(t, vcenter)
+	off := prodVMs(t, vcenter)
 	w := newWorkspace(t, "")
 	w.use(vcenter)
 	w.needs("1.14.0")
@@ -163,6 +166,17 @@ func TestQuery(t *testing.T) {
 		t.Errorf("%d identities are in:\n%s", n, output)
 	}
 	noSession(t, vcenter, "a query")
+
+	vcenter.Revoke("VirtualMachine.Config.ChangeTracking")
+	if output := w.terraform(0, "query"); !strings.Contains(output, "web02 (tracking cannot work: the account has no privilege VirtualMachine.Config.ChangeTracking on it") {
+		t.Errorf("it does not name the missing privilege:\n%s", output)
+	}
+	vcenter.Grant("VirtualMachine.Config.ChangeTracking")
+	off.SetConnectionState(types.VirtualMachineConnectionStateDisconnected)
+	if output := w.terraform(0, "query"); !strings.Contains(output, "web02 (tracking cannot work: its host is disconnected from vCenter") {
+		t.Errorf("it does not name the state of the connection:\n%s", output)
+	}
+	off.SetConnectionState(types.VirtualMachineConnectionStateConnected)
 
 	query("limit = 1\n  include_resource = true\n  config {\n    folder  = \"/DC0/vm/prod\"\n    name    = \"web*\"\n  }")
 	if output := w.terraform(0, "query"); strings.Count(output, "list.vma_cbt.prod") != 1 {

@@ -31,23 +31,27 @@ func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
 	cutover := []string{"Source Will Be Shut Down", "virt-v2v Converts the First Disk Only", "Windows Guest Without VMware Tools"}
 	for name, test := range map[string]struct {
 		lines    string
+		exit     int
 		says, no []string
 	}{
-		"a disk left out": {`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a" } }`, []string{"Disks Not Copied", "Hard disk 2 (device key 2001)"}, cutover},
+		"a disk without an export": {
+			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a" } }`, 1,
+			[]string{"Invalid nbd.exports", "migratekit copies every disk: 2001 (Hard disk 2); add an export for each"}, cutover,
+		},
 		"SeSparse": {
-			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a", "2001" = "nbd://127.0.0.1:10808/b" } }`,
+			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a", "2001" = "nbd://127.0.0.1:10808/b" } }`, 0,
 			[]string{"Disks That migratekit May Not Read", "Hard disk 2 (device key 2001)"},
 			append(cutover, "Disks Not Copied"),
 		},
-		"a cycle to OpenStack": {fmt.Sprintf(openstack, "false"), []string{"Disks That migratekit May Not Read"}, cutover},
-		"a cutover":            {fmt.Sprintf(openstack, "true"), cutover, []string{"Disks Not Copied"}},
+		"a cycle to OpenStack": {fmt.Sprintf(openstack, "false"), 0, []string{"Disks That migratekit May Not Read"}, cutover},
+		"a cutover":            {fmt.Sprintf(openstack, "true"), 0, cutover, []string{"Disks Not Copied"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, _ := replicated(t, vcenter, "")
 			w.useOpenStack()
 			w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/win01\"\n"+test.lines+"\n}\n")
-			output := words(w.terraform(0, "plan"))
+			output := words(w.terraform(test.exit, "plan"))
 			for _, text := range test.says {
 				if !strings.Contains(output, text) {
 					t.Errorf("it does not say %q:\n%s", text, output)

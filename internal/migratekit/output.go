@@ -198,8 +198,13 @@ func (o *Output) parse(line string) {
 	}
 }
 
+// maxCopies bounds the copies that are kept of a log that repeats itself.
+const maxCopies = 10_000
+
 func (o *Output) startCopy(c Copy) {
-	o.outcome.Copies = append(o.outcome.Copies, c)
+	if len(o.outcome.Copies) < maxCopies {
+		o.outcome.Copies = append(o.outcome.Copies, c)
+	}
 	if o.events.Started != nil {
 		o.events.Started(c.Disk)
 	}

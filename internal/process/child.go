@@ -21,6 +21,8 @@ type child struct {
 	// output is the write end of a pipe, for stdout and stderr. guarded is the read end: the guard keeps it open, so that
 	// the child does not die of a broken pipe.
 	output, guarded *os.File
+	// locks are held by the guard until the child has ended, even if this process is killed.
+	locks []*os.File
 }
 
 // supervise runs the child from one thread of the operating system, and holds that thread until the child ends: Linux
@@ -47,7 +49,7 @@ func (c child) run(ctx context.Context) (started bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	guard, err := startGuard(ctx, c.stopGrace, c.temporary, c.guarded)
+	guard, err := startGuard(ctx, c.stopGrace, c.temporary, c.guarded, c.locks)
 	if err != nil {
 		return false, err
 	}

@@ -68,6 +68,11 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
+	held, err := lockAll(job.Locks)
+	if err != nil {
+		return migratekit.Outcome{}, err
+	}
+	defer held.release()
 	temporary, err := makeTemporary(job)
 	if err != nil {
 		return migratekit.Outcome{}, err
@@ -99,7 +104,7 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 
 	started, err := supervise(running, child{
 		program: program, args: job.Arguments(), environment: environment, stopGrace: job.StopGrace,
-		temporary: temporary, output: write, guarded: read,
+		temporary: temporary, output: write, guarded: read, locks: held,
 	})
 	if stalled := monitor.close(); stalled && ctx.Err() == nil && err != nil {
 		err = &StalledError{After: job.StallTimeout, Err: exitOf(err)}

@@ -2,7 +2,9 @@ package process_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -265,5 +267,34 @@ func TestRunStopsAStalledCopy(t *testing.T) {
 	stalled, ok := errors.AsType[*process.StalledError](err)
 	if !ok || errors.Is(err, context.Canceled) || stalled.After != job.StallTimeout || !outcome.Started {
 		t.Errorf("%+v, %v", outcome, err)
+	}
+}
+
+// Two runs never work on one VM, even from two processes. The lock ends with the child.
+func TestRunLocksItsVM(t *testing.T) {
+	t.Parallel()
+	name := "the virtual machine " + rand.Text()
+	first, second := script("while :; do sleep 0.05; done"), script("exit 0")
+	first.Locks, second.Locks = []string{name}, []string{name}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	started := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = process.NewMachine(slog.New(slog.DiscardHandler)).Run(ctx, first, migratekit.Sink{Line: func(text string) {
+			if strings.HasPrefix(text, "# started") {
+				close(started)
+			}
+		}})
+	}()
+	<-started
+	_, outcome, err := run(t.Context(), second)
+	if locked, ok := errors.AsType[*process.LockedError](err); !ok || outcome.Started || !strings.Contains(locked.Owner, fmt.Sprintf("process %d", os.Getpid())) {
+		t.Errorf("%+v, %v", outcome, err)
+	}
+	cancel()
+	<-ended
+	if _, _, err := run(t.Context(), second); err != nil {
+		t.Error(err)
 	}
 }

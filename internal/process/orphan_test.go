@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +19,9 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv("VMA_TEST_RUN"); text != "" {
 		job := script(text)
 		job.StopGrace = time.Second
+		if lock := os.Getenv("VMA_TEST_LOCK"); lock != "" {
+			job.Locks = []string{lock}
+		}
 		_, _, err := run(context.Background(), job)
 		fmt.Println(err)
 		os.Exit(1)
@@ -144,4 +148,36 @@ while :; do sleep 0.05; done
 	if err != nil || !outcome.CutOver || outcome.Completed {
 		t.Errorf("%+v, %v", outcome, err)
 	}
+}
+
+// A child that outlives its killed provider for a moment holds the lock until it has ended.
+func TestAnOrphanHoldsItsLock(t *testing.T) {
+	t.Parallel()
+	dir, name := t.TempDir(), "the virtual machine "+rand.Text()
+	text := `trap 'sleep 0.5; exit 1' TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done`
+	provider := exec.CommandContext(t.Context(), os.Args[0])
+	provider.Env = append(os.Environ(), "VMA_TEST_RUN="+text, "VMA_TEST_DIR="+dir, "DIR="+dir, "VMA_TEST_LOCK="+name)
+	if err := provider.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid string
+	eventually(t, "the script to start", func() bool {
+		content, err := os.ReadFile(filepath.Join(dir, "pids"))
+		pid = strings.TrimSpace(string(content))
+		return err == nil && pid != ""
+	})
+	if err := provider.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = provider.Wait()
+	next := script("exit 0")
+	next.Locks = []string{name}
+	eventually(t, "the lock", func() bool {
+		was := alive(t, pid)
+		_, _, err := run(t.Context(), next)
+		if err == nil && was && alive(t, pid) {
+			t.Error("two runs at a time")
+		}
+		return err == nil
+	})
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
@@ -89,9 +91,15 @@ func (r *runReports) kinds() map[int32]bool {
 	return maps.Clone(r.full)
 }
 
+// maxConnections bounds the connections to one server; migratekit has a few for each disk.
+const maxConnections = 100
+
 // serveHTTP returns a function that stops the server and waits for it.
 func serveHTTP(listener net.Listener, handler http.Handler) (closeServer func()) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	listener = netutil.LimitListener(listener, maxConnections)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)

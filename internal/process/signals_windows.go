@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -24,9 +25,14 @@ func wasKilled(*exec.ExitError) bool { return false }
 // guard does nothing, because Windows has no signal for a group.
 type guard struct{}
 
-func startGuard(context.Context, time.Duration, string, *os.File) (*guard, error) {
+func startGuard(context.Context, time.Duration, string, *os.File, []*os.File) (*guard, error) {
 	return &guard{}, nil
 }
 
 func (*guard) watch(int) {}
 func (*guard) dismiss()  {}
+
+func lockDirectory() string { return filepath.Join(os.TempDir(), "terraform-provider-vma") }
+
+// lockFile does nothing, because a lock that a killed provider leaves could not be told from one that is held.
+func lockFile(*os.File) error { return nil }

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/list/timeouts"
@@ -63,25 +64,24 @@ func (l *cbtListResource) List(ctx context.Context, req list.ListRequest, stream
 	reading, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	statuses, problems := config.read(reading, l.data)
+	statuses = slices.DeleteFunc(statuses, func(s *cbt.Status) bool { return s.VM.Template || s.VM.Identity() == "" })
+	blockers := l.data.manager.AllBlockers(reading, statuses, false)
 	stream.Results = func(push func(list.ListResult) bool) {
 		if len(problems) > 0 && !push(list.ListResult{Diagnostics: problems}) {
 			return
 		}
 		left := req.Limit
 		for _, status := range statuses {
-			if status.VM.Template || status.VM.Identity() == "" {
-				continue
-			}
-			if left--; left < 0 || !push(listed(ctx, req, status)) {
+			if left--; left < 0 || !push(listed(ctx, req, status, blockers[status.VM.Moid])) {
 				return
 			}
 		}
 	}
 }
 
-func listed(ctx context.Context, req list.ListRequest, status *cbt.Status) list.ListResult {
+func listed(ctx context.Context, req list.ListRequest, status *cbt.Status, blockers []string) list.ListResult {
 	result := req.NewListResult(ctx)
-	result.DisplayName = fmt.Sprintf("%s (%s)", status.VM.Path, describeTracking(status))
+	result.DisplayName = fmt.Sprintf("%s (%s)", status.VM.Path, describeTracking(status, blockers))
 	result.Diagnostics.Append(setIdentity(ctx, result.Identity, types.StringValue(status.VM.Identity()))...)
 	if req.IncludeResource {
 		result.Diagnostics.Append(setImported(ctx, result.Resource, status)...)
@@ -93,8 +93,7 @@ func listed(ctx context.Context, req list.ListRequest, status *cbt.Status) list.
 	return result
 }
 
-func describeTracking(status *cbt.Status) string {
-	blockers := status.Blockers(false)
+func describeTracking(status *cbt.Status, blockers []string) string {
 	switch {
 	case status.Tracked():
 		return "tracking works"

@@ -140,6 +140,9 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	if !result.Started {
 		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
 	}
+	if locked, ok := errors.AsType[*process.LockedError](err); ok {
+		what = fmt.Sprintf("%q was not copied: %s. Wait until that run has ended, and apply again.", vm.Path, locked)
+	}
 	if stalled, ok := errors.AsType[*process.StalledError](err); ok {
 		what = fmt.Sprintf("The copy of %q made no progress for %s, and migratekit was stopped. Check the target and the network. If a healthy copy can be without progress for so long, raise stall_timeout.", vm.Path, stalled.After)
 	}

@@ -1,12 +1,15 @@
 package replication
 
 import (
+	"bufio"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -45,11 +48,61 @@ func logPath(directory, vm string) string {
 		time.Now().UTC().Format("20060102T150405Z"), strings.ToLower(rand.Text()[:6])))
 }
 
+// maxLog bounds a log, in bytes.
+const maxLog = 1 << 30
+
+// cappedLog is a log that drops its oldest half when it is full, and says so at its head.
+type cappedLog struct {
+	path string
+	max  int64
+
+	mu      sync.Mutex
+	file    *os.File
+	size    int64
+	dropped int64
+}
+
 // createLog creates a log that only its owner can read. checkLogDirectory has made its directory.
-func createLog(path string) (*os.File, error) {
-	file, err := os.OpenFile(filepath.Clean(path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func createLog(path string) (*cappedLog, error) {
+	file, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make migratekit's log: %w", err)
 	}
-	return file, nil
+	return &cappedLog{path: path, max: maxLog, file: file}, nil
+}
+
+// write adds a line. It fails silently, because a full disk must not end the copy.
+func (l *cappedLog) write(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, _ := io.WriteString(l.file, line+"\n")
+	if l.size += int64(n); l.size > l.max {
+		l.drop()
+	}
+}
+
+// drop replaces the file by one without its oldest half.
+func (l *cappedLog) drop() {
+	half := l.size / 2
+	kept := bufio.NewReader(io.NewSectionReader(l.file, half, l.size-half))
+	cut, _ := kept.ReadString('\n') // up to the end of a line
+	next, err := os.OpenFile(l.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return
+	}
+	l.dropped += half + int64(len(cut))
+	head, _ := fmt.Fprintf(next, "# %d bytes of older lines were dropped, because the log reached %d bytes\n", l.dropped, l.max)
+	copied, err := io.Copy(next, kept)
+	if err = errors.Join(err, os.Rename(next.Name(), l.path)); err != nil {
+		_ = next.Close()
+		return
+	}
+	_ = l.file.Close()
+	l.file, l.size = next, int64(head)+copied
+}
+
+func (l *cappedLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_ = l.file.Close()
 }

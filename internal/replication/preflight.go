@@ -52,7 +52,7 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 	place := r.machine.Place()
 	place.Dial = nil
 	job := r.job(cycle, status)
-	f := preflight(ctx, cycle, status, place, r.machine.Check(job))
+	f := preflight(ctx, cycle, status, place, append(r.machine.Check(job), r.checkEncrypted(ctx, status)...))
 	if tool, ok := errors.AsType[*process.MissingToolError](r.machine.CheckTools(ctx, job)); ok {
 		f.warn(SubjectNone, "Missing nbdkit",
 			"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
@@ -89,6 +89,27 @@ func preflight(
 			status.VM.Path, strings.Join(sparse, ", "))
 	}
 	return f
+}
+
+// readEncrypted is the privilege that reading the disks of an encrypted VM through its host (NFC) needs.
+const readEncrypted = "Cryptographer.Access"
+
+// checkEncrypted calls vCenter only for an encrypted VM.
+func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error {
+	vm := status.VM
+	if !vm.Encrypted {
+		return nil
+	}
+	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {readEncrypted}})
+	if err != nil {
+		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
+	}
+	if len(missing[vm.Moid]) == 0 {
+		return nil
+	}
+	return []error{&ImpossibleError{Problems: []string{fmt.Sprintf(
+		"%s is encrypted, and the account has no privilege %s on it, so migratekit cannot read its disks: add the privilege to the account's role",
+		vm.Path, readEncrypted)}}}
 }
 
 // checkReset reports disks whose increments cannot continue.

@@ -3,7 +3,6 @@ package replication
 import (
 	"context"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"time"
@@ -33,7 +32,7 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
 	if err != nil {
 		return err
 	}
-	lacks := r.machine.Check(r.job(cycle, status))
+	lacks := append(r.machine.Check(r.job(cycle, status)), r.checkEncrypted(ctx, status)...)
 	if found := preflight(ctx, cycle, status, r.machine.Place(), lacks); len(found.Errors) > 0 {
 		return &PreflightError{Errors: found.Errors}
 	}
@@ -123,13 +122,19 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 	if err != nil {
 		return err
 	}
+	instance, err := r.vcenter.InstanceUUID(ctx)
+	if err != nil {
+		return err
+	}
+	job := r.job(cycle, status)
+	job.Locks = append(job.Locks, fmt.Sprintf("the virtual machine %s of the vCenter %s", status.VM.Identity(), instance))
 	watcher := r.watch(ctx, cycle, status)
 	defer watcher.stop()
 	watcher.ready(ctx)
 	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
-	outcome, err := r.runJob(ctx, r.job(cycle, status), status, watcher, result.LogFile)
+	outcome, err := r.runJob(ctx, job, status, watcher, result.LogFile)
 	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
 	if err == nil && !completed(cycle, status, outcome) {
 		err = ErrIncomplete
@@ -162,9 +167,9 @@ func (r *Runner) runJob(
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
-	defer func() { _ = log.Close() }()
+	defer log.close()
 	return r.machine.Run(ctx, job, migratekit.Sink{
-		Line: func(text string) { _, _ = io.WriteString(log, text+"\n") }, // a full disk must not end the copy
+		Line: log.write,
 		Progress: func(p migratekit.Progress) {
 			r.log.InfoContext(ctx, "migratekit reports progress", "vm_path", job.VMPath, "disk", p.Key, "stage", p.Stage, "status", p.Status,
 				"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)

@@ -278,3 +278,21 @@ func TestSnapshotTasksAreEvidence(t *testing.T) {
 		t.Error("no evidence of a snapshot that is gone")
 	}
 }
+
+func TestRunRefusesAnEncryptedVMThatItMayNotRead(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.vm.Encrypt()
+	s.vcenter.Revoke("Cryptographer.Access")
+	_, err := s.runner.Run(t.Context(), s.cycle)
+	if refused, ok := errors.AsType[*PreflightError](err); !ok || !strings.Contains(refused.Error(), "no privilege Cryptographer.Access") {
+		t.Fatalf("%v", err)
+	}
+	if enabled, _ := s.vm.Tracking(); enabled || s.started(t) > 0 {
+		t.Errorf("migratekit was started %d times, CBT is on: %t", s.started(t), enabled)
+	}
+	s.vcenter.Grant("Cryptographer.Access")
+	if _, err := s.runner.Run(t.Context(), s.cycle); err != nil {
+		t.Error(err)
+	}
+}

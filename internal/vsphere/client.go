@@ -98,6 +98,15 @@ func (c *Client) Login() Login {
 	return Login{Endpoint: c.url.Host, Username: c.config.Username, Password: c.config.Password}
 }
 
+// InstanceUUID returns the UUID that vCenter was installed with. It is empty for an ESXi host.
+func (c *Client) InstanceUUID(ctx context.Context) (string, error) {
+	vim, err := c.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	return vim.ServiceContent.About.InstanceUuid, nil
+}
+
 // ErrClosed is returned for calls after Close.
 var ErrClosed = errors.New("the connection to vCenter was closed")
 

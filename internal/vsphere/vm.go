@@ -37,6 +37,8 @@ type VM struct {
 	// SnapshotsUnsupported is true only if the host filled in the VM's capabilities and they exclude snapshots.
 	SnapshotsUnsupported bool
 	ConsolidationNeeded  bool
+	// Encrypted is true if the VM's home is encrypted, as it is with encrypted disks or a virtual TPM.
+	Encrypted bool
 	// Windows is true if the configured guest OS is Windows.
 	Windows bool
 	// ToolsRunning is true if VMware Tools is running in the guest.
@@ -109,6 +111,7 @@ var vmProperties = []string{
 	"config.guestId",
 	"config.hardware.device",
 	"config.instanceUuid",
+	"config.keyId",
 	"config.template",
 	"config.uuid",
 	"config.version",
@@ -143,6 +146,7 @@ func newVM(from *mo.VirtualMachine) *VM {
 		vm.UUID = config.Uuid
 		vm.InstanceUUID = config.InstanceUuid
 		vm.Template = config.Template
+		vm.Encrypted = config.KeyId != nil
 		vm.Windows = strings.HasPrefix(strings.ToLower(config.GuestId), "win")
 		vm.HardwareVersion = hardwareVersion(config.Version)
 		vm.ChangeTracking = config.ChangeTrackingEnabled != nil && *config.ChangeTrackingEnabled

@@ -277,6 +277,11 @@ func (m *Machine) SetIdentity(instance, bios string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.InstanceUuid, vm.Config.Uuid = instance, bios })
 }
 
+// Encrypt encrypts the VM's home, as adding a virtual TPM does.
+func (m *Machine) Encrypt() {
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.KeyId = &types.CryptoKeyId{KeyId: "key"} })
+}
+
 // SetTemplate converts the VM to a template or back.
 func (m *Machine) SetTemplate(template bool) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.Config.Template = template })

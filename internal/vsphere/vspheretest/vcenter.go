@@ -2,6 +2,7 @@ package vspheretest
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -88,6 +89,9 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 		return nil, fmt.Errorf("create model: %w", err)
 	}
 	v.service = v.model.Service
+	if instance, ok := v.service.Context.Map.Get(vim25.ServiceInstance).(*simulator.ServiceInstance); ok {
+		instance.Content.About.InstanceUuid = rand.Text() // the simulator gives all of them the same
+	}
 	if v.client, err = vim25.NewClient(context.Background(), v.service); err != nil {
 		v.model.Remove()
 		return nil, fmt.Errorf("create client: %w", err)
