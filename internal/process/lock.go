@@ -1,12 +1,14 @@
 package process
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // LockedError is returned if another migratekit of this machine works on the same VM, or writes to the same export.
@@ -24,8 +26,14 @@ func (e *LockedError) Error() string {
 // locks are files that are locked while migratekit runs.
 type locks []*os.File
 
+// lockPatience is how long a lock may be held by the guard of a run that was killed: it looks once a second whether migratekit has ended.
+const (
+	lockPatience = 3 * time.Second
+	lockEvery    = 100 * time.Millisecond
+)
+
 // lockAll locks each name, or none. The files stay: removing one would let two processes lock different files of one name.
-func lockAll(names []string) (locks, error) {
+func lockAll(ctx context.Context, names []string) (locks, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -33,6 +41,8 @@ func lockAll(names []string) (locks, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory for locks: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
 	var held locks
 	for _, name := range names {
 		sum := sha256.Sum256([]byte(name))
@@ -41,7 +51,13 @@ func lockAll(names []string) (locks, error) {
 			held.release()
 			return nil, fmt.Errorf("open a lock: %w", err)
 		}
-		if err := lockFile(file); err != nil {
+		for err = lockFile(file); err != nil && ctx.Err() == nil; err = lockFile(file) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(lockEvery):
+			}
+		}
+		if err != nil {
 			owner, _ := os.ReadFile(file.Name())
 			_ = file.Close()
 			held.release()

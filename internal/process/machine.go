@@ -68,7 +68,7 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
-	held, err := lockAll(job.Locks)
+	held, err := lockAll(ctx, job.Locks)
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
