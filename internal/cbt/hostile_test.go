@@ -21,7 +21,7 @@ func rounds(t *testing.T, few int) uint64 {
 	if err != nil {
 		n = 1
 	}
-	return uint64(few * n) //nolint:gosec // small
+	return uint64(few * n)
 }
 
 // methods are the calls that Ensure makes; "" is any.
@@ -54,7 +54,7 @@ func hostile(random *rand.Rand) string {
 	}
 	noise := make([]byte, random.IntN(4096))
 	for i := range noise {
-		noise[i] = byte(random.UintN(256)) //nolint:gosec // a byte
+		noise[i] = byte(random.UintN(256))
 	}
 	return string(noise)
 }
@@ -65,7 +65,7 @@ func TestEnsureSurvivesAHostileServer(t *testing.T) {
 	vcenter, _ := start(t)
 	failed := 0
 	for seed := range rounds(t, 40) {
-		random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a seed makes a failure repeatable
+		random := rand.New(rand.NewPCG(seed, 1))
 		vm := addVM(t, vcenter, vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/vm%d", seed)})
 		manager, closeClient := connected(t, vcenter)
 		var answers []*vspheretest.Interceptor

@@ -36,7 +36,8 @@ func TestPlanWarnsOfWhatACycleWalksInto(t *testing.T) {
 	}{
 		"a disk without an export": {
 			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a" } }`, 1,
-			[]string{"Invalid nbd.exports", "migratekit copies every disk: 2001 (Hard disk 2); add an export for each"}, cutover,
+			[]string{"Invalid nbd.exports", "migratekit copies every disk: 2001 (Hard disk 2); add an export for each"},
+			cutover,
 		},
 		"SeSparse": {
 			`  nbd = { exports = { "2000" = "nbd://127.0.0.1:10808/a", "2001" = "nbd://127.0.0.1:10808/b" } }`, 0,

@@ -152,6 +152,35 @@ func TestEnvironment(t *testing.T) {
 	run(step("provider \"vma\" {}\n", nil), step("provider \"vma\" {\n  insecure = false\n}\n", words("The certificate of vCenter")))
 	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "perhaps")
 	run(step("provider \"vma\" {}\n", words("The environment variable VSPHERE_ALLOW_UNVERIFIED_SSL is \"perhaps\"")))
+
+	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "YES")
+	t.Setenv("VSPHERE_USER", vspheretest.Username+"\n")
+	t.Setenv("VSPHERE_PASSWORD", vspheretest.Password+"\r\n")
+	const emptyStrings = "provider \"vma\" {\n  vcenter = \"\"\n  username = \"\"\n  password = \"\"\n  thumbprint = \"\"\n  ca_file = \"\"\n  migratekit_path = \"\"\n}\n"
+	run(step("provider \"vma\" {}\n", nil), step(emptyStrings, nil))
+	t.Setenv("VSPHERE_PASSWORD", "\n")
+	run(step("provider \"vma\" {}\n", words("The provider needs password")))
+	t.Setenv("VSPHERE_PASSWORD", "pass\nword")
+	run(step("provider \"vma\" {}\n", words("The value of password (VSPHERE_PASSWORD) has a control character")))
+	t.Setenv("VSPHERE_PASSWORD", vspheretest.Password)
+	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "")
+	t.Setenv("VSPHERE_THUMBPRINT", "sha256 Fingerprint="+e.Thumbprint()+"\n")
+	run(step("provider \"vma\" {}\n", nil))
+	for variable, value := range map[string]string{"VSPHERE_THUMBPRINT": "12:34", "VSPHERE_SERVER": "http://vcenter.example.org", "VSPHERE_CA_FILE": e.dir} {
+		before := os.Getenv(variable)
+		t.Setenv(variable, value)
+		run(step("provider \"vma\" {}\n", words(variable)))
+		t.Setenv(variable, before)
+	}
+}
+
+// A vm_uuid is the BIOS UUID. If it is the instance UUID of a VM, the error gives that VM's BIOS UUID.
+func TestInstanceUUIDInPlaceOfTheBIOSUUID(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	const instance, bios = "50111111-2222-3333-4444-555555555555", "42111111-2222-3333-4444-555555555555"
+	e.addVM(t, vspheretest.Spec{Path: webPath}).SetIdentity(instance, bios)
+	e.refused(t, e.provider()+"resource \"vma_cbt\" \"web\" {\n  vm_uuid = \""+instance+"\"\n}\n", bios)
 }
 
 // A plan with unknown provider configuration neither connects nor fails.

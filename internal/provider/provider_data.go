@@ -65,7 +65,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	log := newLogger()
 	settings := vsphere.Config{
 		Log:        log,
-		Server:     required(config.VCenter, "vcenter", "VSPHERE_SERVER", diags),
+		Server:     required(text(config.VCenter, "VSPHERE_SERVER"), "vcenter", "VSPHERE_SERVER", diags),
 		Username:   credential(config.Username, "username", "VSPHERE_USER", diags),
 		Password:   credential(config.Password, "password", "VSPHERE_PASSWORD", diags),
 		Insecure:   boolean(config.Insecure, "insecure", "VSPHERE_ALLOW_UNVERIFIED_SSL", false, diags),
@@ -129,8 +129,7 @@ func text(value types.String, variable string) string {
 	return cmp.Or(value.ValueString(), os.Getenv(variable))
 }
 
-func required(value types.String, attribute, variable string, diags *diag.Diagnostics) string {
-	s := text(value, variable)
+func required(s, attribute, variable string, diags *diag.Diagnostics) string {
 	if s == "" {
 		diags.AddAttributeError(path.Root(attribute), "Missing "+attribute,
 			fmt.Sprintf("The provider needs %s: set it in the provider block, or %s in the environment.", attribute, variable))
@@ -141,12 +140,13 @@ func required(value types.String, attribute, variable string, diags *diag.Diagno
 // credential is a required text that a process and a login accept. A line break at its end, as a file or a pipe leaves it in the
 // environment, is trimmed.
 func credential(value types.String, attribute, variable string, diags *diag.Diagnostics) string {
-	s := required(value, attribute, variable, diags)
+	s := text(value, variable)
 	if trimmed := strings.TrimRight(s, "\r\n"); value.ValueString() == "" && trimmed != s {
 		diags.AddAttributeWarning(path.Root(attribute), "Line Break Removed",
 			fmt.Sprintf("The environment variable %s ends with a line break, which was removed.", variable))
 		s = trimmed
 	}
+	required(s, attribute, variable, diags)
 	if hasControl(s) {
 		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
 			fmt.Sprintf("The value of %s (%s) has a control character, such as a line break.", attribute, variable))

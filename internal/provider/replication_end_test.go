@@ -37,9 +37,9 @@ func TestReplicationsOfOneVM(t *testing.T) {
 	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}, {Size: gib}}})
 	server := serveNBD(t, map[string]nbdtest.Export{"a-0": {Size: gib}, "a-1": {Size: gib}, "b-0": {Size: gib}, "b-1": {Size: gib}})
 	config := e.provider() + cbtConfig("")
-	for _, copy := range []string{"a", "b"} {
+	for _, name := range []string{"a", "b"} {
 		config += fmt.Sprintf("resource \"vma_replication\" %q {\n  vm_path = %q\n  nbd = { exports = { \"2000\" = %q, \"2001\" = %q } }\n}\n",
-			copy, webPath, server.URI(copy+"-0"), server.URI(copy+"-1"))
+			name, webPath, server.URI(name+"-0"), server.URI(name+"-1"))
 	}
 	resource.UnitTest(t, resource.TestCase{ProtoV6ProviderFactories: e.factories(t), Steps: []resource.TestStep{{Config: config}}})
 	if runs := e.runs(t); len(runs) != 2 {

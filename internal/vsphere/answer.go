@@ -56,7 +56,7 @@ func hasResult(body soap.HasFault) bool {
 	if !result.IsValid() {
 		return true
 	}
-	reference, ok := result.Interface().(types.ManagedObjectReference)
+	reference, ok := reflect.TypeAssert[types.ManagedObjectReference](result)
 	return !ok || reference.Value != ""
 }
 
