@@ -29,6 +29,26 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// orphaned kills a provider that runs the script, and returns the processes that the script wrote to the file pids of dir.
+func orphaned(t *testing.T, dir, text string, environment ...string) (pids []string) {
+	t.Helper()
+	provider := exec.CommandContext(t.Context(), os.Args[0])
+	provider.Env = append(append(os.Environ(), "VMA_TEST_RUN="+text, "DIR="+dir), environment...)
+	if err := provider.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the script to start", func() bool {
+		content, err := os.ReadFile(filepath.Join(dir, "pids"))
+		pids = strings.Fields(string(content))
+		return err == nil && strings.HasSuffix(string(content), "\n")
+	})
+	if err := provider.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = provider.Wait()
+	return pids
+}
+
 // If the provider is killed, migratekit is told to end. If it does not, it is killed after the grace, with the processes that it started.
 func TestNoOrphanSurvivesTheProvider(t *testing.T) {
 	t.Parallel()
@@ -39,22 +59,7 @@ func TestNoOrphanSurvivesTheProvider(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			provider := exec.CommandContext(t.Context(), os.Args[0])
-			provider.Env = append(os.Environ(), "VMA_TEST_RUN="+text, "VMA_TEST_DIR="+dir, "DIR="+dir)
-			if err := provider.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var pids []string
-			eventually(t, "the script to start", func() bool {
-				content, err := os.ReadFile(filepath.Join(dir, "pids"))
-				pids = strings.Fields(string(content))
-				return err == nil && strings.HasSuffix(string(content), "\n")
-			})
-			if err := provider.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = provider.Wait()
-			for _, pid := range pids {
+			for _, pid := range orphaned(t, dir, text) {
 				eventually(t, "the end of process "+pid, func() bool { return !alive(t, pid) })
 			}
 		})
@@ -106,21 +111,7 @@ func TestMigratekitBehindAScript(t *testing.T) {
 	t.Run("orphaned", func(t *testing.T) {
 		t.Parallel()
 		dir, temporary := t.TempDir(), t.TempDir()
-		provider := exec.CommandContext(t.Context(), os.Args[0])
-		provider.Env = append(os.Environ(), "VMA_TEST_RUN="+behind, "VMA_TEST_DIR="+dir, "DIR="+dir, "TMPDIR="+temporary)
-		if err := provider.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var pid string
-		eventually(t, "the script to start", func() bool {
-			content, err := os.ReadFile(filepath.Join(dir, "pids"))
-			pid = strings.TrimSpace(string(content))
-			return err == nil && pid != ""
-		})
-		if err := provider.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = provider.Wait()
+		pid := orphaned(t, dir, behind, "TMPDIR="+temporary)[0]
 		eventually(t, "the end of migratekit", func() bool { return !alive(t, pid) })
 		eventually(t, "the end of its temporary files", func() bool {
 			left, err := os.ReadDir(temporary)
@@ -155,21 +146,7 @@ func TestAnOrphanHoldsItsLock(t *testing.T) {
 	t.Parallel()
 	dir, name := t.TempDir(), "the virtual machine "+rand.Text()
 	text := `trap 'sleep 0.5; exit 1' TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done`
-	provider := exec.CommandContext(t.Context(), os.Args[0])
-	provider.Env = append(os.Environ(), "VMA_TEST_RUN="+text, "VMA_TEST_DIR="+dir, "DIR="+dir, "VMA_TEST_LOCK="+name)
-	if err := provider.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var pid string
-	eventually(t, "the script to start", func() bool {
-		content, err := os.ReadFile(filepath.Join(dir, "pids"))
-		pid = strings.TrimSpace(string(content))
-		return err == nil && pid != ""
-	})
-	if err := provider.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = provider.Wait()
+	pid := orphaned(t, dir, text, "VMA_TEST_LOCK="+name)[0]
 	next := script("exit 0")
 	next.Locks = []string{name}
 	eventually(t, "the lock", func() bool {
