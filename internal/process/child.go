@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"time"
 )
@@ -22,7 +23,7 @@ type child struct {
 	// the child does not die of a broken pipe.
 	output, guarded *os.File
 	// locks are held by the guard until the child has ended, even if this process is killed.
-	locks []*os.File
+	locks locks
 }
 
 // supervise runs the child from one thread of the operating system, and holds that thread until the child ends: Linux
@@ -58,6 +59,7 @@ func (c child) run(ctx context.Context) (started bool, err error) {
 		return false, fmt.Errorf("start migratekit: %w", err)
 	}
 	guard.watch(cmd.Process.Pid)
+	c.locks.describe(fmt.Sprintf("it is process %d, started by process %d (%s)", cmd.Process.Pid, os.Getpid(), filepath.Base(os.Args[0])))
 	err = cmd.Wait()
 	killGroup(cmd.Process) // processes that it started and left
 	var exit *exec.ExitError

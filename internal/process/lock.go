@@ -4,10 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -23,6 +24,9 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("another migratekit on this machine works on %s: %s", e.What, e.Owner)
 }
 
+// errLocked is returned for a file that another process has locked.
+var errLocked = errors.New("locked")
+
 // locks are files that are locked while migratekit runs.
 type locks []*os.File
 
@@ -37,9 +41,9 @@ func lockAll(ctx context.Context, names []string) (locks, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	directory := lockDirectory()
-	if err := os.MkdirAll(directory, 0o700); err != nil {
-		return nil, fmt.Errorf("make the directory for locks: %w", err)
+	directory, err := lockDirectory()
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
@@ -51,7 +55,7 @@ func lockAll(ctx context.Context, names []string) (locks, error) {
 			held.release()
 			return nil, fmt.Errorf("open a lock: %w", err)
 		}
-		for err = lockFile(file); err != nil && ctx.Err() == nil; err = lockFile(file) {
+		for err = lockFile(file); errors.Is(err, errLocked) && ctx.Err() == nil; err = lockFile(file) {
 			select {
 			case <-ctx.Done():
 			case <-time.After(lockEvery):
@@ -61,13 +65,52 @@ func lockAll(ctx context.Context, names []string) (locks, error) {
 			owner, _ := os.ReadFile(file.Name())
 			_ = file.Close()
 			held.release()
-			return nil, &LockedError{What: name, Owner: strings.TrimSpace(string(owner))}
+			if !errors.Is(err, errLocked) {
+				return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+			}
+			return nil, &LockedError{What: name, Owner: string(owner)}
 		}
-		_ = file.Truncate(0)
-		_, _ = fmt.Fprintf(file, "started by process %d (%s)\n", os.Getpid(), filepath.Base(os.Args[0]))
 		held = append(held, file)
 	}
+	held.describe(fmt.Sprintf("it is being started by process %d (%s)", os.Getpid(), filepath.Base(os.Args[0])))
 	return held, nil
+}
+
+// describe sets what another process reads that finds a lock held.
+func (l locks) describe(owner string) {
+	for _, file := range l {
+		_ = file.Truncate(0)
+		_, _ = file.WriteAt([]byte(owner), 0)
+	}
+}
+
+// lockDirectory is the same for every process of the user, whatever its TMPDIR is, if the machine has a /tmp.
+func lockDirectory() (string, error) {
+	var errs []error
+	for _, parent := range []string{"/tmp", os.TempDir()} {
+		directory := filepath.Join(parent, fmt.Sprintf("terraform-provider-vma-%d", os.Getuid()))
+		if err := makePrivate(directory); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		return directory, nil
+	}
+	return "", fmt.Errorf("make a directory for locks: %w", errors.Join(errs...))
+}
+
+// makePrivate makes a directory of the user. One that others may write to could have links in it, to files that would be truncated.
+func makePrivate(directory string) error {
+	if err := os.Mkdir(directory, 0o700); err == nil || !errors.Is(err, fs.ErrExist) {
+		return err //nolint:wrapcheck // it has the path
+	}
+	info, err := os.Lstat(directory)
+	if err != nil {
+		return err //nolint:wrapcheck // it has the path
+	}
+	if !isPrivate(info) {
+		return fmt.Errorf("%s is not a directory that only this user may use: remove it", directory)
+	}
+	return nil
 }
 
 func (l locks) release() {

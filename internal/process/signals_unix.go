@@ -3,7 +3,7 @@
 package process
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"syscall"
@@ -19,10 +19,16 @@ func wasKilled(exit *exec.ExitError) bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// lockDirectory is the same for every process of the user, whatever its TMPDIR is.
-func lockDirectory() string { return fmt.Sprintf("/tmp/terraform-provider-vma-%d", os.Getuid()) }
+func isPrivate(info os.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.IsDir() && info.Mode().Perm()&0o077 == 0 && int64(stat.Uid) == int64(os.Getuid())
+}
 
 // lockFile locks a file without waiting. The lock belongs to the open file, and so to all processes that inherit it.
 func lockFile(file *os.File) error {
-	return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -32,7 +31,8 @@ func startGuard(context.Context, time.Duration, string, *os.File, []*os.File) (*
 func (*guard) watch(int) {}
 func (*guard) dismiss()  {}
 
-func lockDirectory() string { return filepath.Join(os.TempDir(), "terraform-provider-vma") }
+// isPrivate is true, because the directory for temporary files is the user's own.
+func isPrivate(os.FileInfo) bool { return true }
 
 // lockFile does nothing, because a lock that a killed provider leaves could not be told from one that is held.
 func lockFile(*os.File) error { return nil }
