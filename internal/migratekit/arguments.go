@@ -148,7 +148,6 @@ func NewNBDJob(common Common, target NBD) Job {
 	targets := make([]string, 0, len(target.Exports))
 	for _, key := range slices.Sorted(maps.Keys(target.Exports)) {
 		job.Exports[key] = target.Exports[key].URI
-		job.Locks = append(job.Locks, "the export "+target.Exports[key].URI)
 		targets = append(targets, fmt.Sprintf("%d:%s", key, target.Exports[key].URI))
 		if target.SingleDisk {
 			job.add(flagExportName, target.Exports[key].Name)

@@ -27,8 +27,6 @@ type Job struct {
 	KnownChangeIDs map[int32]string `json:"known_change_ids"`
 	// Exports are the NBD URIs that the run writes to, by device key.
 	Exports map[int32]string `json:"exports,omitempty"`
-	// Locks name what no other run of the same machine may work on at the same time: the VM and the exports.
-	Locks []string `json:"locks,omitempty"`
 	// Cutover is true if migratekit shuts the source down, and copies once more after that.
 	Cutover bool `json:"cutover,omitempty"`
 	// StallTimeout is how long a copy may be without progress, 0 for no limit.

@@ -23,7 +23,7 @@ type child struct {
 	// the child does not die of a broken pipe.
 	output, guarded *os.File
 	// locks are held by the guard until the child has ended, even if this process is killed.
-	locks locks
+	locks Locks
 }
 
 // supervise runs the child from one thread of the operating system, and holds that thread until the child ends: Linux

@@ -27,8 +27,8 @@ func (e *LockedError) Error() string {
 // errLocked is returned for a file that another process has locked.
 var errLocked = errors.New("locked")
 
-// locks are files that are locked while migratekit runs.
-type locks []*os.File
+// Locks are held until Release, and by the guard of a run while its migratekit lives.
+type Locks []*os.File
 
 // lockPatience is how long a lock may be held by the guard of a run that was killed: it looks once a second whether migratekit has ended.
 const (
@@ -36,23 +36,21 @@ const (
 	lockEvery    = 100 * time.Millisecond
 )
 
-// lockAll locks each name, or none. The files stay: removing one would let two processes lock different files of one name.
-func lockAll(ctx context.Context, names []string) (locks, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
+// Lock locks each name on this machine, or none. It waits a moment, or not at all if the context has ended. The error is a LockedError
+// if another run holds one of them. The files stay: removing one would let two processes lock different files of one name.
+func (m *Machine) Lock(ctx context.Context, names ...string) (Locks, error) {
 	directory, err := lockDirectory()
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, lockPatience)
 	defer cancel()
-	var held locks
+	var held Locks
 	for _, name := range names {
 		sum := sha256.Sum256([]byte(name))
 		file, err := os.OpenFile(filepath.Join(directory, hex.EncodeToString(sum[:16])), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			held.release()
+			held.Release()
 			return nil, fmt.Errorf("open a lock: %w", err)
 		}
 		for err = lockFile(file); errors.Is(err, errLocked) && ctx.Err() == nil; err = lockFile(file) {
@@ -64,7 +62,7 @@ func lockAll(ctx context.Context, names []string) (locks, error) {
 		if err != nil {
 			owner, _ := os.ReadFile(file.Name())
 			_ = file.Close()
-			held.release()
+			held.Release()
 			if !errors.Is(err, errLocked) {
 				return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
 			}
@@ -77,7 +75,7 @@ func lockAll(ctx context.Context, names []string) (locks, error) {
 }
 
 // describe sets what another process reads that finds a lock held.
-func (l locks) describe(owner string) {
+func (l Locks) describe(owner string) {
 	for _, file := range l {
 		_ = file.Truncate(0)
 		_, _ = file.WriteAt([]byte(owner), 0)
@@ -113,7 +111,8 @@ func makePrivate(directory string) error {
 	return nil
 }
 
-func (l locks) release() {
+// Release ends the locks, unless a guard holds them too.
+func (l Locks) Release() {
 	for _, file := range l {
 		_ = file.Close()
 	}

@@ -59,7 +59,9 @@ func (e *ExitError) Unwrap() error { return e.Err }
 
 // Run runs a job to its end. When the context ends, migratekit is interrupted once, and killed with its process group
 // after the job's StopGrace; the error then includes the context's. The outcome is valid whatever the error.
-func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.Sink) (migratekit.Outcome, error) {
+//
+// held are locks that must outlive this process if it is killed: they end with migratekit.
+func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.Sink, held Locks) (migratekit.Outcome, error) {
 	line := sink.Line
 	if line == nil {
 		line = func(string) {}
@@ -68,11 +70,6 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	if err != nil {
 		return migratekit.Outcome{}, err
 	}
-	held, err := lockAll(ctx, job.Locks)
-	if err != nil {
-		return migratekit.Outcome{}, err
-	}
-	defer held.release()
 	temporary, err := makeTemporary(job)
 	if err != nil {
 		return migratekit.Outcome{}, err

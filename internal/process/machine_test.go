@@ -27,11 +27,11 @@ func script(text string) migratekit.Job {
 }
 
 // run also returns the log.
-func run(ctx context.Context, job migratekit.Job) (log string, outcome migratekit.Outcome, err error) {
+func run(ctx context.Context, job migratekit.Job, held ...*os.File) (log string, outcome migratekit.Outcome, err error) {
 	var lines strings.Builder
 	outcome, err = process.NewMachine(slog.New(slog.DiscardHandler)).Run(ctx, job, migratekit.Sink{
 		Line: func(text string) { lines.WriteString(text + "\n") },
-	})
+	}, held)
 	return lines.String(), outcome, err
 }
 
@@ -270,31 +270,35 @@ func TestRunStopsAStalledCopy(t *testing.T) {
 	}
 }
 
-// Two runs never work on one VM, even from two processes. The lock ends with the child.
-func TestRunLocksItsVM(t *testing.T) {
+// Two runs never work on one VM, even from two processes.
+func TestLock(t *testing.T) {
 	t.Parallel()
-	name := "the virtual machine " + rand.Text()
-	first, second := script("while :; do sleep 0.05; done"), script("exit 0")
-	first.Locks, second.Locks = []string{name}, []string{name}
+	machine, name, other := process.NewMachine(slog.New(slog.DiscardHandler)), "the virtual machine "+rand.Text(), "the export "+rand.Text()
+	held, err := machine.Lock(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
-	started := make(chan struct{})
+	running := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = process.NewMachine(slog.New(slog.DiscardHandler)).Run(ctx, first, migratekit.Sink{Line: func(text string) {
-			if strings.HasPrefix(text, "# started") {
-				close(started)
+		_, _ = machine.Run(ctx, script("echo up; while :; do sleep 0.05; done"), migratekit.Sink{Line: func(text string) {
+			if text == "up" {
+				close(running)
 			}
-		}})
+		}}, held)
 	}()
-	<-started
-	_, outcome, err := run(t.Context(), second)
-	if locked, ok := errors.AsType[*process.LockedError](err); !ok || outcome.Started || !strings.Contains(locked.Owner, fmt.Sprintf("process %d", os.Getpid())) {
-		t.Errorf("%+v, %v", outcome, err)
+	<-running
+	_, err = machine.Lock(t.Context(), other, name)
+	if locked, ok := errors.AsType[*process.LockedError](err); !ok || locked.What != name || !strings.Contains(locked.Owner, fmt.Sprintf("process %d", os.Getpid())) {
+		t.Errorf("%v", err)
 	}
 	cancel()
 	<-ended
-	if _, _, err := run(t.Context(), second); err != nil {
+	held.Release()
+	if held, err = machine.Lock(t.Context(), other, name); err != nil {
 		t.Error(err)
 	}
+	held.Release()
 }

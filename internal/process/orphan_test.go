@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/process"
 )
 
 // TestMain makes the test binary a provider that can be killed, if it is asked to.
@@ -19,10 +22,14 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv("VMA_TEST_RUN"); text != "" {
 		job := script(text)
 		job.StopGrace = time.Second
+		var held process.Locks
+		var err error
 		if lock := os.Getenv("VMA_TEST_LOCK"); lock != "" {
-			job.Locks = []string{lock}
+			held, err = process.NewMachine(slog.New(slog.DiscardHandler)).Lock(context.Background(), lock)
 		}
-		_, _, err := run(context.Background(), job)
+		if err == nil {
+			_, _, err = run(context.Background(), job, held...)
+		}
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -147,14 +154,13 @@ func TestAnOrphanHoldsItsLock(t *testing.T) {
 	dir, name := t.TempDir(), "the virtual machine "+rand.Text()
 	text := `trap 'sleep 0.5; exit 1' TERM; echo $$ >"$DIR/pids"; while :; do sleep 0.05; done`
 	pid := orphaned(t, dir, text, "VMA_TEST_LOCK="+name)[0]
-	next := script("exit 0")
-	next.Locks = []string{name}
+	machine := process.NewMachine(slog.New(slog.DiscardHandler))
 	eventually(t, "the lock", func() bool {
-		was := alive(t, pid)
-		_, _, err := run(t.Context(), next)
-		if err == nil && was && alive(t, pid) {
-			t.Error("two runs at a time")
+		held, err := machine.Lock(t.Context(), name)
+		if err == nil && alive(t, pid) {
+			t.Error("the child lives on without its lock")
 		}
+		held.Release()
 		return err == nil
 	})
 }

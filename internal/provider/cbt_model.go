@@ -77,8 +77,8 @@ func namesOf(state *cbtModel) *vmNames {
 	return &state.vmNames
 }
 
-func (m cbtModel) options(p *providerData) cbt.Options {
-	return cbt.Options{AllowExistingSnapshots: m.AllowExistingSnapshots.ValueBool(), Leftover: p.leftover()}
+func (m cbtModel) options(ctx context.Context, p *providerData, id string) cbt.Options {
+	return cbt.Options{AllowExistingSnapshots: m.AllowExistingSnapshots.ValueBool(), Leftover: p.leftover(ctx, id)}
 }
 
 // fromStatus completes the plan with the values read back.

@@ -140,7 +140,7 @@ func (r *cbtResource) refuse(
 		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",
 			fmt.Sprintf("CBT of %q will be disabled and enabled again. All earlier change IDs become invalid, and the next copy of every disk is full. If you do not want this, set reset_triggers back to its old value.", status.VM.Path))
 	} else {
-		blocked.Reasons = r.data.manager.Blockers(ctx, r.data.manager.Without(status, r.data.leftover()), plan.AllowExistingSnapshots.ValueBool())
+		blocked.Reasons = r.data.manager.Blockers(ctx, r.data.manager.Without(status, r.data.leftover(ctx, status.VM.Identity())), plan.AllowExistingSnapshots.ValueBool())
 	}
 	if len(blocked.Reasons) > 0 {
 		resp.Diagnostics.Append(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil))
@@ -169,7 +169,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.Append(config.validateAgainst(found.VM)...); resp.Diagnostics.HasError() {
 		return
 	}
-	status, err := r.data.manager.Ensure(ctx, found.VM.Moid, plan.options(r.data))
+	status, err := r.data.manager.Ensure(ctx, found.VM.Moid, plan.options(ctx, r.data, found.VM.Identity()))
 	interrupted := err != nil && errors.Is(ctx.Err(), context.Canceled)
 	if interrupted {
 		status = r.afterInterrupt(ctx, at, found, err, &resp.Diagnostics)
@@ -313,7 +313,7 @@ func (r *cbtResource) repair(ctx context.Context, plan, state cbtModel, moid str
 	if plan.resets(&state) {
 		return r.data.manager.Reset(ctx, moid)
 	}
-	return r.data.manager.Ensure(ctx, moid, plan.options(r.data))
+	return r.data.manager.Ensure(ctx, moid, plan.options(ctx, r.data, state.ID.ValueString()))
 }
 
 func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {

@@ -199,12 +199,12 @@ func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 	return p
 }
 
-// leftover returns which snapshots of others vma_cbt removes: migratekit's, or none.
-func (p *providerData) leftover() func(vsphere.Snapshot) bool {
-	if p.onLeftoverSnapshot == onLeftoverRemove {
-		return replication.IsLeftover
+// leftover returns which snapshots of others vma_cbt removes from a VM: those that a run of migratekit left, or none.
+func (p *providerData) leftover(ctx context.Context, id string) func(vsphere.Snapshot) bool {
+	if p.onLeftoverSnapshot != onLeftoverRemove {
+		return nil
 	}
-	return nil
+	return func(s vsphere.Snapshot) bool { return replication.IsLeftover(s) && !p.runner.InUse(ctx, id) }
 }
 
 func (p *providerData) wasRefreshed(id string) bool {

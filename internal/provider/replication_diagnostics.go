@@ -36,6 +36,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		environment *replication.EnvironmentError
 		directory   *replication.LogDirectoryError
 		temporary   *process.TemporaryError
+		locked      *process.LockedError
 		export      *replication.ExportError
 		inUse       *replication.ExportInUseError
 		reset       *replication.TrackingResetError
@@ -68,6 +69,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 	case errors.Is(err, process.ErrNotInstalled):
 		return diag.NewErrorDiagnostic("Invalid migratekit_path",
 			fmt.Sprintf("migratekit cannot be run on this machine. Install it, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH) to an executable file.\n\n%v", err))
+	case errors.As(err, &locked):
+		return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine",
+			fmt.Sprintf("%q was not copied: %s. Nothing was changed. Wait until that run has ended, and apply again.", vm.Path, locked))
 	case errors.As(err, &temporary):
 		return diag.NewErrorDiagnostic("Missing Temporary Directory",
 			fmt.Sprintf("There is no place for migratekit's temporary files. Nothing was changed. Set TMPDIR, in migratekit_environment of the provider or in the environment of Terraform, to a writable directory.\n\n%v", err))
@@ -136,9 +140,6 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
 	if !result.Started {
 		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
-	}
-	if locked, ok := errors.AsType[*process.LockedError](err); ok {
-		what = fmt.Sprintf("%q was not copied: %s. Wait until that run has ended, and apply again.", vm.Path, locked)
 	}
 	if stalled, ok := errors.AsType[*process.StalledError](err); ok {
 		what = fmt.Sprintf("The copy of %q made no progress for %s, and migratekit was stopped. Check the target and the network. If a healthy copy can be without progress for so long, raise stall_timeout.", vm.Path, stalled.After)

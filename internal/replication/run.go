@@ -9,6 +9,7 @@ import (
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/process"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
@@ -32,10 +33,16 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
 	if err != nil {
 		return err
 	}
-	lacks := append(r.machine.Check(r.job(cycle, status)), r.checkEncrypted(ctx, status)...)
+	job := r.job(cycle, status)
+	lacks := append(r.machine.Check(job), r.checkEncrypted(ctx, status)...)
 	if found := preflight(ctx, cycle, status, r.machine.Place(), lacks); len(found.Errors) > 0 {
 		return &PreflightError{Errors: found.Errors}
 	}
+	held, err := r.lock(ctx, status.VM.Identity(), job)
+	if err != nil {
+		return err
+	}
+	defer held.Release()
 	// Before the gate, because CBT must not be enabled while a snapshot exists.
 	if removed, err := r.leftovers(ctx, cycle, status); err != nil {
 		return err
@@ -52,7 +59,38 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
 	if found.checkReset(cycle, status.VM.Path, status.Tracking()); len(found.Errors) > 0 {
 		return found.Errors[0]
 	}
-	return r.copy(ctx, cycle, status, result)
+	return r.copy(ctx, cycle, held, status, result)
+}
+
+// lock keeps other runs on this machine away from the VM and from its exports. Nothing may be changed before: a snapshot of migratekit
+// may belong to the run that holds the lock.
+func (r *Runner) lock(ctx context.Context, id string, job migratekit.Job) (process.Locks, error) {
+	instance, err := r.vcenter.InstanceUUID(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := []string{vmLock(id, instance)}
+	for _, key := range slices.Sorted(maps.Keys(job.Exports)) {
+		names = append(names, "the export "+job.Exports[key])
+	}
+	return r.machine.Lock(ctx, names...)
+}
+
+func vmLock(id, instance string) string {
+	return fmt.Sprintf("the virtual machine %s of the vCenter %s", id, instance)
+}
+
+// InUse reports whether a run on this machine works on a VM, or may do so. It does not wait.
+func (r *Runner) InUse(ctx context.Context, id string) bool {
+	ended, cancel := context.WithCancel(ctx)
+	instance, err := r.vcenter.InstanceUUID(ctx)
+	cancel()
+	if err != nil {
+		return true
+	}
+	held, err := r.machine.Lock(ended, vmLock(id, instance))
+	held.Release()
+	return err != nil
 }
 
 // gate enables CBT, or returns a GateError.
@@ -117,24 +155,18 @@ func (r *Runner) job(cycle *Cycle, status *cbt.Status) migratekit.Job {
 }
 
 // copy runs migratekit, removes the snapshot that it left, and builds the result.
-func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
+func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, status *cbt.Status, result *Result) error {
 	before, err := r.vcenter.SnapshotTasks(ctx, cycle.Moid)
 	if err != nil {
 		return err
 	}
-	instance, err := r.vcenter.InstanceUUID(ctx)
-	if err != nil {
-		return err
-	}
-	job := r.job(cycle, status)
-	job.Locks = append(job.Locks, fmt.Sprintf("the virtual machine %s of the vCenter %s", status.VM.Identity(), instance))
 	watcher := r.watch(ctx, cycle, status)
 	defer watcher.stop()
 	watcher.ready(ctx)
 	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
-	outcome, err := r.runJob(ctx, job, status, watcher, result.LogFile)
+	outcome, err := r.runJob(ctx, r.job(cycle, status), held, status, watcher, result.LogFile)
 	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
 	if err == nil && !completed(cycle, status, outcome) {
 		err = ErrIncomplete
@@ -160,7 +192,7 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 
 // runJob runs migratekit on this machine, with its output in the log file.
 func (r *Runner) runJob(
-	ctx context.Context, job migratekit.Job, before *cbt.Status, watcher *watcher, path string,
+	ctx context.Context, job migratekit.Job, held process.Locks, before *cbt.Status, watcher *watcher, path string,
 ) (migratekit.Outcome, error) {
 	moid := before.VM.Moid
 	log, err := createLog(path)
@@ -176,7 +208,7 @@ func (r *Runner) runJob(
 		},
 		ChangeIDRequested: func(ctx context.Context, _ int32) { watcher.wait(ctx) },
 		ConfirmStall:      func(ctx context.Context) bool { return r.isCopying(ctx, moid, before) },
-	})
+	}, held)
 }
 
 // minCopyRate is how slow a copy may be, in bytes a second, to be a healthy one. One build of migratekit reports whole percents only.
