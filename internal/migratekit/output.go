@@ -78,7 +78,7 @@ var (
 	// bar is a progress bar of migratekit for OpenStack.
 	bar = regexp.MustCompile(`^\s*(?:Full copy|Incremental copy)\s+(\d+)%`)
 	// afterBar is the beginning of a line that is glued to a bar.
-	afterBar = regexp.MustCompile(`time="|level=|Error: `)
+	afterBar = regexp.MustCompile(`\b[a-z_]+=|Error: `)
 )
 
 // Write implements io.Writer. It never fails, and ignores what comes after End.

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // defaultPort is IANA's port for NBD.
@@ -64,6 +66,14 @@ func ParseURI(s string) (URI, error) {
 		return URI{}, fmt.Errorf("parse NBD URI %q: it has no host; want %s://host:port/name", s, u.Scheme)
 	case strings.EqualFold(uri.Host, "localhost"):
 		uri.Host = local // localhost may also be ::1
+	}
+	if port, err := strconv.ParseUint(uri.Port, 10, 16); uri.Port != "" && (err != nil || port == 0) {
+		return URI{}, fmt.Errorf("parse NBD URI %q: the port is not between 1 and 65535", s)
+	} else if uri.Port != "" {
+		uri.Port = strconv.FormatUint(port, 10)
+	}
+	if strings.ContainsFunc(uri.Export, unicode.IsControl) {
+		return URI{}, fmt.Errorf("parse NBD URI %q: the export name contains a control character", s)
 	}
 	if strings.Contains(uri.Export, ",") {
 		return URI{}, fmt.Errorf("parse NBD URI %q: the export name contains a comma, and migratekit would cut it off there", s)

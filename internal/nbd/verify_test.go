@@ -235,7 +235,7 @@ func freePort(t *testing.T) string {
 func TestParseURI(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{
-		"", "web01", "http://127.0.0.1/x", "nbd:///x", "nbds:///x", "nbd://u@h/x", "nbd://h:1/x?y", "nbd://h:port/x", "nbd:x", "nbd://h/a,b",
+		"", "web01", "http://127.0.0.1/x", "nbd:///x", "nbds:///x", "nbd://u@h/x", "nbd://h:1/x?y", "nbd://h:port/x", "nbd://h:0/x", "nbd://h:65536/x", "nbd://h/a%00b", "nbd://h/a%0Ab", "nbd:x", "nbd://h/a,b",
 		"nbd+unix:///x", "nbd+unix://h/x?socket=/s", "nbd://h/x?socket=/s", "nbd://h/x?tls-certificates=/c", "nbds://h/x?tls-psk-file=/p",
 	} {
 		if uri, err := nbd.ParseURI(bad); err == nil {
@@ -246,6 +246,7 @@ func TestParseURI(t *testing.T) {
 		"nbd://127.0.0.1:10808/web01-0":               {Host: "127.0.0.1", Port: "10808", Export: "web01-0"},
 		"nbd://[::1]/a/b":                             {Host: "::1", Port: "10809", Export: "a/b"},
 		"nbd://localhost:1/x":                         {Host: "127.0.0.1", Port: "1", Export: "x"},
+		"nbd://h:010808/x":                            {Host: "h", Port: "10808", Export: "x"},
 		"nbd://127.0.0.2/x":                           {Host: "127.0.0.2", Port: "10809", Export: "x"},
 		"nbds://nbd.example.org/x?tls-certificates=c": {Host: "nbd.example.org", Port: "10809", Export: "x", TLS: true, Certificates: "c"},
 		"nbd+unix:///x?socket=/run/s":                 {Socket: "/run/s", Export: "x"},

@@ -169,6 +169,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	if resp.Diagnostics.Append(config.validateAgainst(found.VM)...); resp.Diagnostics.HasError() {
 		return
 	}
+	r.data.created.Store(found.VM.Identity(), true) // at once: another object of the VM may be destroyed at the same time
 	status, err := r.data.manager.Ensure(ctx, found.VM.Moid, plan.options(ctx, r.data, found.VM.Identity()))
 	interrupted := err != nil && errors.Is(ctx.Err(), context.Canceled)
 	if interrupted {
@@ -177,6 +178,7 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 		resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", at, errors.Join(err, r.undo(ctx, plan, found, err))))
 	}
 	if resp.Diagnostics.HasError() {
+		r.data.created.Delete(found.VM.Identity())
 		return
 	}
 	resp.Diagnostics.Append(saveFound(ctx, resp.Private, found)...)
@@ -188,7 +190,6 @@ func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, re
 	}
 	resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 	resp.Diagnostics.Append(setIdentity(ctx, resp.Identity, plan.ID)...)
-	r.data.created.Store(plan.ID.ValueString(), true)
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
 
@@ -323,7 +324,7 @@ func (r *cbtResource) Delete(ctx context.Context, req resource.DeleteRequest, re
 		return
 	}
 	if _, replaced := r.data.created.Load(state.ID.ValueString()); replaced {
-		return // create_before_destroy: the new resource decides
+		return // the new resource decides
 	}
 	disables := state.disablesOnDestroy(ctx, req.Private, &resp.Diagnostics)
 	if !disables && state.Initialized.ValueBool() && !loadInterrupted(ctx, req.Private) {

@@ -29,7 +29,7 @@ func (p *Provider) cleanText(s string, limit int) string {
 	}
 	p.mu.Unlock()
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+		if r != '\n' && r != '\t' && unicode.In(r, unicode.Cc, unicode.Bidi_Control, unicode.Zl, unicode.Zp) {
 			return -1
 		}
 		return r

@@ -120,7 +120,7 @@ func connectionDiagnostic(err error) diag.Diagnostic {
 				connect.Server, shownFingerprint(certificate), connect.Err))
 	case errors.As(err, &busy):
 		return diag.NewErrorDiagnostic("Unable to Connect to vCenter",
-			fmt.Sprintf("vCenter %q answers, but accepted no session for a minute: it is busy or starting. Run Terraform again when it is ready.\n\n%s", connect.Server, busy))
+			fmt.Sprintf("vCenter %q accepted no session for a minute: it is busy or starting, or something between this machine and vCenter drops the connection. Run Terraform again when it is ready, and check vcenter (VSPHERE_SERVER) of the provider if it stays so.\n\n%s", connect.Server, busy))
 	case errors.Is(err, context.Canceled):
 		return diag.NewErrorDiagnostic("Unable to Connect to vCenter", "The operation was interrupted while it connected to vCenter. The next plan shows what is left to do.")
 	}

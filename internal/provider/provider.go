@@ -153,8 +153,8 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 	if configured.vcenter != nil {
 		p.mu.Lock()
 		p.clients = append(p.clients, configured.vcenter)
-		if password := configured.vcenter.Login().Password; len(password) >= minPassword {
-			p.redactors = append(p.redactors, migratekit.NewSecretRedactor(password))
+		if login := configured.vcenter.Login(); len(login.Password) >= minPassword {
+			p.redactors = append(p.redactors, migratekit.NewSecretRedactor(login.Password, login.Username+":"+login.Password))
 		}
 		p.mu.Unlock()
 	}

@@ -20,15 +20,26 @@ func TestTwoVMsWithOneExport(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	server := serveNBD(t, map[string]nbdtest.Export{"shared": {Size: gib}})
-	config := e.provider()
+	config, first := e.provider(), ""
 	for i, host := range []string{"127.0.0.1", "localhost"} {
 		path := fmt.Sprintf("/DC0/vm/prod/vm%d", i)
 		e.addVM(t, vspheretest.Spec{Path: path, Disks: []vspheretest.Disk{{Size: gib}}})
 		config += fmt.Sprintf("resource \"vma_replication\" \"vm%d\" {\n  vm_path = %q\n  nbd = { exports = { \"2000\" = replace(%q, \"127.0.0.1\", %q) } }\n}\n",
 			i, path, server.URI("shared"), host)
+		if i == 0 {
+			first = config
+		}
 	}
 	e.refused(t, config, "one VM would overwrite the other")
 	e.untouched(t)
+	// The copy of the first one is complete, and nothing more is planned for it.
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps:                    []resource.TestStep{{Config: first}, {Config: config, ExpectError: words("one VM would overwrite the other")}},
+	})
+	if runs := e.runs(t); len(runs) != 1 {
+		t.Errorf("migratekit ran %d times", len(runs))
+	}
 }
 
 // The last object of a VM decides: the old one must not disable CBT that its replacement has verified.

@@ -5,11 +5,13 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // ModifyPlan implements resource.ResourceWithModifyPlan. It decides whether a cycle will run, plans what it will copy, and reports
@@ -53,6 +55,7 @@ func (r *replicationResource) checkPlan(
 		names = &state.vmNames
 		switch {
 		case !runs && config.sameNames(state.vmNames):
+			state.claimExports(ctx, r.data, config.at(), &resp.Diagnostics)
 			resp.Diagnostics.Append(r.data.planned.add("vma_replication", state.ID.ValueString(), state.VMPath.ValueString(), false, raw)...)
 			return
 		case state.cutOver():
@@ -90,6 +93,18 @@ func (r *replicationResource) checkPlan(
 		resp.Diagnostics.Append(warningDiagnostic(config.at(), warning))
 	}
 	plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
+}
+
+// claimExports refuses an export of another VM also while no cycle is planned: the copy at the export would be overwritten.
+func (m replicationModel) claimExports(ctx context.Context, p *providerData, at path.Path, diags *diag.Diagnostics) {
+	target, ok := m.toTarget(ctx, m, p, diags).(*replication.NBD)
+	if !ok {
+		return
+	}
+	vm := &vsphere.VM{Moid: m.VMMoid.ValueString(), Path: m.VMPath.ValueString()}
+	for _, err := range target.Claim(vm) {
+		diags.Append(cycleDiagnostic(at, vm, nil, err, false))
+	}
 }
 
 // plannedLeftover returns on_leftover_snapshot, or the provider's.

@@ -28,8 +28,8 @@ func (e *ExportInUseError) Error() string {
 	return fmt.Sprintf("the export %s of the disk with the device key %d is also an export of %s: one VM would overwrite the other", e.URI, e.Key, e.Path)
 }
 
-// claim takes an export for a VM.
-func (c *ExportClaims) claim(vm *vsphere.VM, key int32, uri string) error {
+// Claim takes an export for a VM. The error is an ExportInUseError.
+func (c *ExportClaims) Claim(vm *vsphere.VM, key int32, uri string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if owner := c.owner[uri]; owner != nil && owner.Moid != vm.Moid {

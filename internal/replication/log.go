@@ -90,15 +90,19 @@ func (l *cappedLog) drop() {
 	if err != nil {
 		return
 	}
-	l.dropped += half + int64(len(cut))
-	head, _ := fmt.Fprintf(next, "# %d bytes of older lines were dropped, because the log reached %d bytes\n", l.dropped, l.max)
+	dropped := l.dropped + half + int64(len(cut))
+	head, _ := fmt.Fprintf(next, "# %d bytes of older lines were dropped, because the log reached %d bytes\n", dropped, l.max)
 	copied, err := io.Copy(next, kept)
-	if err = errors.Join(err, os.Rename(next.Name(), l.path)); err != nil {
-		_ = next.Close()
+	if err == nil {
+		err = os.Rename(next.Name(), l.path)
+	}
+	if err != nil { // a full disk
+		_, _ = next.Close(), os.Remove(next.Name())
+		l.size -= half // it tries again later
 		return
 	}
 	_ = l.file.Close()
-	l.file, l.size = next, int64(head)+copied
+	l.file, l.size, l.dropped = next, int64(head)+copied, dropped
 }
 
 func (l *cappedLog) close() {

@@ -13,6 +13,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 var _ Target = (*NBD)(nil)
@@ -68,7 +69,7 @@ func (t *NBD) Check(ctx context.Context, place migratekit.Place, source Source) 
 		"leave it out of nbd.exports, or give it a form that can be tracked")...)
 	if len(problems) > 0 {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems, Subject: SubjectExports})
-	} else if claimed := t.claim(status); len(claimed) > 0 {
+	} else if claimed := t.Claim(status.VM); len(claimed) > 0 {
 		f.Errors = append(f.Errors, claimed...)
 	} else if err := t.verify(ctx, place, status); err != nil {
 		f.Errors = append(f.Errors, err)
@@ -81,14 +82,14 @@ func (t *NBD) Check(ctx context.Context, place migratekit.Place, source Source) 
 	return f
 }
 
-// claim takes the exports for this VM.
-func (t *NBD) claim(status *cbt.Status) []error {
+// Claim takes the exports for a VM.
+func (t *NBD) Claim(vm *vsphere.VM) []error {
 	if t.Claims == nil {
 		return nil
 	}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(t.Exports)) {
-		if err := t.Claims.claim(status.VM, key, t.Exports[key].Plain().String()); err != nil {
+		if err := t.Claims.Claim(vm, key, t.Exports[key].Plain().String()); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -43,6 +43,11 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
 		return err
 	}
 	defer held.Release()
+	if slices.ContainsFunc(status.VM.Snapshots, IsLeftover) { // a run that has just ended may have removed it
+		if status, err = r.manager.ReadUncached(ctx, cycle.Moid); err != nil {
+			return err
+		}
+	}
 	// Before the gate, because CBT must not be enabled while a snapshot exists.
 	if removed, err := r.leftovers(ctx, cycle, status); err != nil {
 		return err
@@ -179,8 +184,10 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 	if cycle.Target.Final() {
 		own = nil // a cutover makes several, and the last one may not have been seen
 	}
-	if err := r.removeOwn(ctx, status, own); err != nil {
-		result.Warnings = append(result.Warnings, err.Error())
+	if outcome.Started {
+		if err := r.removeOwn(ctx, status, own); err != nil {
+			result.Warnings = append(result.Warnings, err.Error())
+		}
 	}
 	buildResult(cycle, status, outcome, measured, err == nil, result)
 	r.logResult(ctx, status, result, err)

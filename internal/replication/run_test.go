@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
@@ -277,6 +278,39 @@ func TestSnapshotTasksAreEvidence(t *testing.T) {
 	if !s.runner.madeSnapshot(t.Context(), s.vm.Moid(), before) {
 		t.Error("no evidence of a snapshot that is gone")
 	}
+}
+
+// A snapshot of migratekit may belong to a run of another process, which holds the lock: nothing is changed then.
+func TestRunLeavesTheSnapshotOfAnotherRun(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.cycle.RemoveLeftovers = true
+	status, err := s.runner.manager.ReadUncached(t.Context(), s.cycle.Moid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.runner.lock(t.Context(), status.VM.Identity(), migratekit.Job{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.vm.AddSnapshot("migratekit", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.runner.Run(t.Context(), s.cycle); !s.runner.InUse(t.Context(), status.VM.Identity()) || !isLocked(err) {
+		t.Errorf("%v", err)
+	}
+	if enabled, _ := s.vm.Tracking(); enabled || len(s.vm.Snapshots()) != 1 {
+		t.Errorf("CBT is on: %t; snapshots: %v", enabled, s.vm.Snapshots())
+	}
+	held.Release()
+	if _, err := s.runner.Run(t.Context(), s.cycle); err != nil || s.runner.InUse(t.Context(), status.VM.Identity()) {
+		t.Errorf("%v", err)
+	}
+}
+
+func isLocked(err error) bool {
+	_, ok := errors.AsType[*process.LockedError](err)
+	return ok
 }
 
 func TestRunRefusesAnEncryptedVMThatItMayNotRead(t *testing.T) {

@@ -25,6 +25,8 @@ const (
 	dialTimeout = 30 * time.Second
 	// contactTimeout bounds how long the first contact and the login are tried again while vCenter is busy.
 	contactTimeout = time.Minute
+	// loginPoll is how often a cancelled call looks whether a login that was sent has been answered.
+	loginPoll = 50 * time.Millisecond
 	// keepAliveEvery must be below vCenter's idle limit, 30 minutes by default.
 	keepAliveEvery = 5 * time.Minute
 	// farewellTimeout limits the logout: Terraform kills a provider two seconds after closing it.
@@ -147,13 +149,17 @@ func (a *attempt) wait(ctx context.Context) error {
 	}
 	select {
 	case <-a.done:
+		return nil
 	case <-ctx.Done():
-		if !a.loggingIn.Load() || !errors.Is(ctx.Err(), context.Canceled) {
-			return ctx.Err()
-		}
-		<-a.done // within dialTimeout
 	}
-	return nil
+	for a.loggingIn.Load() && errors.Is(ctx.Err(), context.Canceled) { // within dialTimeout
+		select {
+		case <-a.done:
+			return nil
+		case <-time.After(loginPoll):
+		}
+	}
+	return ctx.Err()
 }
 
 func (c *Client) abandon(a *attempt) {
@@ -213,12 +219,12 @@ func (c *Client) dialPatiently(ctx context.Context, a *attempt) error {
 	deadline := time.Now().Add(contactTimeout)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-		a.loggingIn.Store(false)
 		err := withCause(dialing, typed(c.dial(dialing, a)))
 		cancel()
-		if err == nil || !isBusy(err) || c.isClosed() {
+		if err == nil || !isBusy(err) || c.isClosed() || c.wasAbandoned(a) {
 			return err
 		}
+		a.loggingIn.Store(false)
 		if time.Now().Add(pause).After(deadline) {
 			return &BusyError{err}
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -467,5 +468,33 @@ func TestCallsOfAnEstate(t *testing.T) {
 	}
 	if n != 4 { // lookup, create the view, one page, destroy the view
 		t.Errorf("calls: %v", vcenter.Calls())
+	}
+}
+
+// A call that is cancelled while a busy vCenter is tried again does not wait until it gives in.
+func TestCancelWhileVCenterIsBusy(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	vm := addVM(t, vcenter, "/DC0/vm/a")
+	ctx, cancel := context.WithCancel(t.Context())
+	tries := 0
+	dropped := vcenter.Intercept(&vspheretest.Interceptor{
+		Method: "Login",
+		Before: func(w http.ResponseWriter, _ *http.Request) bool {
+			if tries++; tries == 2 {
+				cancel()
+			}
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		},
+	})
+	client := newClient(t, config(vcenter))
+	_, err := client.VM(ctx, vm.Moid())
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	dropped.Release()
+	if _, err := client.VM(t.Context(), vm.Moid()); err != nil {
+		t.Error(err)
 	}
 }
