@@ -161,7 +161,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("VSPHERE_PASSWORD", "\n")
 	run(step("provider \"vma\" {}\n", words("The provider needs password")))
 	t.Setenv("VSPHERE_PASSWORD", "pass\nword")
-	run(step("provider \"vma\" {}\n", words("The value of password (VSPHERE_PASSWORD) has a control character")))
+	run(step("provider \"vma\" {}\n", words("The value of password (VSPHERE_PASSWORD in the environment) has a control character")))
 	t.Setenv("VSPHERE_PASSWORD", vspheretest.Password)
 	t.Setenv("VSPHERE_ALLOW_UNVERIFIED_SSL", "")
 	t.Setenv("VSPHERE_THUMBPRINT", "sha256 Fingerprint="+e.Thumbprint()+"\n")

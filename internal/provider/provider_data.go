@@ -149,7 +149,7 @@ func credential(value types.String, attribute, variable string, diags *diag.Diag
 	required(s, attribute, variable, diags)
 	if hasControl(s) {
 		diags.AddAttributeError(path.Root(attribute), "Invalid "+attribute,
-			fmt.Sprintf("The value of %s (%s) has a control character, such as a line break.", attribute, variable))
+			fmt.Sprintf("The value of %s (%s in the environment) has a control character, such as a line break. If it is read from a file, remove the line break with trimspace().", attribute, variable))
 	}
 	return s
 }
