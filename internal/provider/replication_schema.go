@@ -57,7 +57,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{validDuration()},
 	}
 	attributes["stall_timeout"] = schema.StringAttribute{
-		MarkdownDescription: "How long a copy may be without progress before migratekit is stopped and the cycle fails. It is never shorter than the time that 2 % of the largest disk take at 10 MB/s, and does not apply once a cutover has shut down the source. Default: `1h`.",
+		MarkdownDescription: "How long a copy may be without progress before migratekit is stopped and the cycle fails. It is never shorter than the time that 2 % of the largest disk take at 10 MB/s, and does not apply once a cutover has shut down the source. For `nbd`, a copy is watched only if no other process of this machine has the port 8081, where its progress arrives. Default: `1h`.",
 		Optional:            true, Validators: []validator.String{validDuration()},
 	}
 	maps.Copy(attributes, replicationResults())

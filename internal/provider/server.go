@@ -82,6 +82,32 @@ func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRe
 	}}, nil
 }
 
+// ListResource implements tfprotov6.ListResourceServer.
+func (s *server) ListResource(ctx context.Context, req *tfprotov6.ListResourceRequest) (*tfprotov6.ListResourceServerStream, error) {
+	stream, err := s.protocolServer.ListResource(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return &tfprotov6.ListResourceServerStream{Results: func(push func(tfprotov6.ListResourceResult) bool) {
+		for result := range stream.Results {
+			s.provider.clean(result.Diagnostics)
+			result.DisplayName = s.provider.cleanText(result.DisplayName, maxSummary)
+			if !push(result) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// ConfigureProvider implements tfprotov6.ProviderServer.
+func (s *server) ConfigureProvider(ctx context.Context, req *tfprotov6.ConfigureProviderRequest) (*tfprotov6.ConfigureProviderResponse, error) {
+	resp, err := s.protocolServer.ConfigureProvider(ctx, req)
+	if err == nil {
+		s.provider.clean(resp.Diagnostics)
+	}
+	return resp, err
+}
+
 // StopProvider implements tfprotov6.ProviderServer. It answers only when the running actions have ended: after
 // the answer the last event of an action is dropped, and an interrupted action would end as a success.
 func (s *server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRequest) (*tfprotov6.StopProviderResponse, error) {
