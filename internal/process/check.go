@@ -30,10 +30,42 @@ type MissingToolError struct{ Problem string }
 
 func (e *MissingToolError) Error() string { return e.Problem }
 
-// Check lists what prevents running a job on this machine: ErrNotInstalled or a TemporaryError.
+const (
+	// maxText bounds one argument or variable of a process, in bytes: MAX_ARG_STRLEN of Linux, with the end of the string.
+	maxText = 128 << 10
+	// maxTexts bounds all of them, in bytes: a quarter of the usual 8 MiB of stack, less what the run adds.
+	maxTexts = 2<<20 - 64<<10
+	pointer  = 8
+)
+
+// TooLargeError is returned for a job that no process can be started with.
+type TooLargeError struct{ Bytes, Max int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("migratekit's arguments and environment have %d bytes, and a process accepts %d: shorten extra_args and migratekit_environment", e.Bytes, e.Max)
+}
+
+func checkSize(job migratekit.Job) error {
+	all := 0
+	for _, text := range slices.Concat(job.Arguments(), inherit(job.Environment)) {
+		if len(text) >= maxText {
+			return &TooLargeError{len(text), maxText - 1}
+		}
+		all += len(text) + 1 + pointer
+	}
+	if all > maxTexts {
+		return &TooLargeError{all, maxTexts}
+	}
+	return nil
+}
+
+// Check lists what prevents running a job on this machine: ErrNotInstalled, a TooLargeError or a TemporaryError.
 func (m *Machine) Check(job migratekit.Job) []error {
 	var problems []error
 	if _, err := findProgram(job.Program); err != nil {
+		problems = append(problems, err)
+	}
+	if err := checkSize(job); err != nil {
 		problems = append(problems, err)
 	}
 	temporary, err := makeTemporary(job)

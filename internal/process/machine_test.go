@@ -270,6 +270,31 @@ func TestRunStopsAStalledCopy(t *testing.T) {
 	}
 }
 
+// What no process accepts is found before anything is changed.
+func TestCheckFindsWhatIsTooLarge(t *testing.T) {
+	t.Parallel()
+	machine := process.NewMachine(slog.New(slog.DiscardHandler))
+	for name, test := range map[string]struct {
+		count, size int
+		fits        bool
+	}{"a long one": {1, 100 << 10, true}, "too long": {1, 128 << 10, false}, "many": {10, 100 << 10, true}, "too many": {30, 100 << 10, false}} {
+		job := script("exit 0")
+		for range test.count {
+			job.Args = append(job.Args, migratekit.Arg{Value: strings.Repeat("x", test.size)})
+		}
+		var found []*process.TooLargeError
+		for _, problem := range machine.Check(job) {
+			if large, ok := errors.AsType[*process.TooLargeError](problem); ok {
+				found = append(found, large)
+			}
+		}
+		_, outcome, err := run(t.Context(), job)
+		if (len(found) == 0) != test.fits || outcome.Started != test.fits || (err == nil) != test.fits {
+			t.Errorf("%s: %v; started %t, %v", name, found, outcome.Started, err)
+		}
+	}
+}
+
 // Two runs never work on one VM, even from two processes.
 func TestLock(t *testing.T) {
 	t.Parallel()
