@@ -33,7 +33,7 @@ const guardScript = `running() {
 	return 1
 }
 if read -r group; then
-	read -r _ && exit
+	read -r _ && exec rm -rf -- "$3"
 else
 	for process in /proc/[0-9]*; do
 		if grep -qszxF "TMPDIR=$3" "$process/environ"; then
@@ -83,7 +83,8 @@ func startGuard(ctx context.Context, grace time.Duration, temporary string, outp
 // watch tells the guard the process group of the child.
 func (g *guard) watch(group int) { _, _ = fmt.Fprintln(g.input, group) }
 
-// dismiss ends the guard after the child has ended, or if it was never started.
+// dismiss ends the guard after the child has ended, or if it was never started. The guard removes the temporary directory even then,
+// because this process may be killed before it does.
 func (g *guard) dismiss() {
 	_, _ = fmt.Fprintln(g.input)
 	_ = g.input.Close()
