@@ -53,9 +53,11 @@ func (r *replicationResource) checkPlan(
 	var names *vmNames
 	if state != nil {
 		names = &state.vmNames
+		if !runs {
+			state.claimExports(ctx, r.data, config.at(), &resp.Diagnostics)
+		}
 		switch {
 		case !runs && config.sameNames(state.vmNames):
-			state.claimExports(ctx, r.data, config.at(), &resp.Diagnostics)
 			resp.Diagnostics.Append(r.data.planned.add("vma_replication", state.ID.ValueString(), state.VMPath.ValueString(), false, raw)...)
 			return
 		case state.cutOver():

@@ -87,12 +87,12 @@ func vmLock(id, instance string) string {
 
 // InUse reports whether a run on this machine works on a VM, or may do so. It does not wait.
 func (r *Runner) InUse(ctx context.Context, id string) bool {
-	ended, cancel := context.WithCancel(ctx)
 	instance, err := r.vcenter.InstanceUUID(ctx)
-	cancel()
 	if err != nil {
 		return true
 	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
 	held, err := r.machine.Lock(ended, vmLock(id, instance))
 	held.Release()
 	return err != nil
