@@ -2,6 +2,7 @@ package e2etest
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
@@ -59,6 +60,26 @@ func TestCallsStayWithinTheirBudget(t *testing.T) {
 		}
 		if calls, left := vcenter.Calls(), vcenter.Sessions(); calls["Login"] != processes || calls["Logout"] != processes || left > 0 {
 			t.Errorf("%s: %d logins, %d logouts, %d sessions left", run.name, calls["Login"], calls["Logout"], left)
+		}
+	}
+}
+
+// A cycle costs the same few calls however long it takes: nothing polls vCenter. The numbers include those of migratekit, about ten.
+func TestCallsPerCycle(t *testing.T) {
+	t.Parallel()
+	const n = 10
+	f := newFleet(t, n)
+	for run, budget := range []int{48, 42} { // the first cycle also enables CBT
+		f.configure("", strconv.Itoa(run), "", nil)
+		f.vcenter.ResetCalls()
+		f.terraform(0, "apply", "-auto-approve")
+		total := 0
+		for _, calls := range f.vcenter.Calls() {
+			total += calls
+		}
+		t.Logf("cycle %d: %d calls", run, total)
+		if total > budget*n {
+			t.Errorf("cycle %d: %d calls, and %d are allowed: %v", run, total, budget*n, f.vcenter.Calls())
 		}
 	}
 }

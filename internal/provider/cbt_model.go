@@ -27,6 +27,7 @@ type cbtModel struct {
 	AllowExistingSnapshots types.Bool     `tfsdk:"allow_existing_snapshots"`
 	ResetTriggers          types.Map      `tfsdk:"reset_triggers"`
 	OnDestroy              types.String   `tfsdk:"on_destroy"`
+	OnBlocked              types.String   `tfsdk:"on_blocked"`
 	Enabled                types.Bool     `tfsdk:"enabled"`
 	Initialized            types.Bool     `tfsdk:"initialized"`
 	Disks                  types.List     `tfsdk:"disks"`
@@ -123,7 +124,7 @@ func (m cbtModel) disablesOnDestroy(ctx context.Context, private privateState, d
 	case onDestroyRestore:
 		var found foundCBT
 		if !loadPrivate(ctx, private, privateFound, &found) {
-			diags.AddAttributeWarning(path.Root("on_destroy"), "Nothing to Restore",
+			diags.AddAttributeWarning(path.Root("on_destroy"), onVM("Nothing to Restore", m.shown()),
 				fmt.Sprintf("It is not known whether CBT was enabled on %s before, because the resource was imported or tainted. CBT stays as it is.", m.VMPath))
 			return false
 		}
@@ -146,7 +147,7 @@ func setIdentity(ctx context.Context, identity *tfsdk.ResourceIdentity, id types
 
 func warnConsolidation(vm *vsphere.VM, diags *diag.Diagnostics) {
 	if vm.ConsolidationNeeded {
-		diags.AddWarning("Consolidation Needed",
+		diags.AddWarning(onVM("Consolidation Needed", vm.Path),
 			fmt.Sprintf("vCenter reports that the disks of %q need consolidation: a snapshot was removed, but its changes were not merged. CBT still works. Consolidate the disks soon (\"Snapshots → Consolidate\").", vm.Path))
 	}
 }

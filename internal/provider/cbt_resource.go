@@ -54,6 +54,7 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		Optional:            true, Computed: true, Default: stringdefault.StaticString(onDestroyKeep),
 		Validators: []validator.String{stringvalidator.OneOf(onDestroyKeep, onDestroyDisable, onDestroyRestore)},
 	}
+	attributes["on_blocked"] = onBlockedAttribute()
 	attributes["enabled"] = schema.BoolAttribute{
 		MarkdownDescription: "Whether CBT is enabled. Always planned as `true`, so a plan shows drift if somebody disabled it.",
 		Computed:            true, Default: booldefault.StaticBool(true),
@@ -118,6 +119,15 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
+	if r.data.warnsBlocked(config.OnBlocked) {
+		vm := config.vmNames
+		if state != nil {
+			vm = state.vmNames
+		}
+		defer func() {
+			resp.Diagnostics = warnBlocked(resp.Diagnostics, "Change Tracking Blocked", vm.shown(), config.at())
+		}()
+	}
 	status := r.data.findPlanned(ctx, config.vmNames, namesOf(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return
@@ -137,13 +147,13 @@ func (r *cbtResource) refuse(
 	blocked := &cbt.BlockedError{VM: status.VM.Path, Reset: plan.resets(state)}
 	if blocked.Reset {
 		blocked.Reasons = r.data.manager.ResetBlockers(ctx, status)
-		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), "Change Tracking Will Be Reset",
+		resp.Diagnostics.AddAttributeWarning(path.Root("reset_triggers"), onVM("Change Tracking Will Be Reset", status.VM.Path),
 			fmt.Sprintf("CBT of %q will be disabled and enabled again. All earlier change IDs become invalid, and the next copy of every disk is full. If you do not want this, set reset_triggers back to its old value.", status.VM.Path))
 	} else {
 		blocked.Reasons = r.data.manager.Blockers(ctx, r.data.manager.Without(status, r.data.leftover(ctx, status.VM.Identity())), plan.AllowExistingSnapshots.ValueBool())
 	}
 	if len(blocked.Reasons) > 0 {
-		resp.Diagnostics.Append(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil))
+		resp.Diagnostics.Append(newVMProblem(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil)))
 	}
 	warnConsolidation(status.VM, &resp.Diagnostics)
 }
@@ -230,7 +240,7 @@ func (r *cbtResource) afterInterrupt(
 	if left, ok := errors.AsType[*cbt.LeftSnapshotError](interrupted); ok {
 		detail += "\n\n" + sentence(left)
 	}
-	diags.AddAttributeWarning(at, "Change Tracking Interrupted", detail)
+	diags.AddAttributeWarning(at, onVM("Change Tracking Interrupted", found.VM.Path), detail)
 	return status
 }
 
@@ -257,7 +267,8 @@ func (r *cbtResource) Read(ctx context.Context, req resource.ReadRequest, resp *
 		return
 	}
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Change Tracking", path.Root("id"), err))
+		refused := classify(vmDiagnostic("Read Change Tracking", path.Root("id"), err), err)
+		resp.Diagnostics.Append(r.data.refuseRead(refused, state.OnBlocked, state.vmNames)...)
 		return
 	}
 	state.refresh(status.VM)
@@ -279,9 +290,10 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	interrupted := loadInterrupted(ctx, req.Private)
-	if !interrupted && !plan.work(&state) {
+	idle := !interrupted && !plan.work(&state)
+	if idle && config.sameNames(state.vmNames) {
+		resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 		plan.Disks = state.Disks
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
@@ -293,6 +305,15 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 	found, err := current(ctx, r.data.manager.ReadCached, state.vmNames)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
+		return
+	}
+	if resp.Diagnostics.Append(config.wrongNames(found.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
+	if idle {
+		plan.Disks = state.Disks
+		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
 	}
 	status, err := r.repair(ctx, plan, state, found.VM.Moid)

@@ -38,7 +38,7 @@ func (o *plannedObjects) add(kind, id, vmPath string, create bool, config tftype
 	if o.creates[key] < 2 && o.updates[key] < 2 && len(o.configs[key]) < 2 {
 		return nil
 	}
-	return diag.Diagnostics{diag.NewWarningDiagnostic("Several Resources for One Virtual Machine",
+	return diag.Diagnostics{diag.NewWarningDiagnostic(onVM("Several Resources for One Virtual Machine", vmPath),
 		fmt.Sprintf("This plan has more than one %s for %q. They change the same thing, so each can undo what another one did. Keep one of them.", kind, vmPath))}
 }
 

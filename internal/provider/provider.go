@@ -62,6 +62,8 @@ type providerModel struct {
 	Thumbprint            types.String `tfsdk:"thumbprint"`
 	AutoCBT               types.Bool   `tfsdk:"auto_cbt"`
 	OnLeftoverSnapshot    types.String `tfsdk:"on_leftover_snapshot"`
+	OnBlocked             types.String `tfsdk:"on_blocked"`
+	Concurrency           types.Object `tfsdk:"concurrency"`
 	MigratekitPath        types.String `tfsdk:"migratekit_path"`
 	MigratekitEnvironment types.Map    `tfsdk:"migratekit_environment"`
 	LogDirectory          types.String `tfsdk:"log_directory"`
@@ -118,6 +120,12 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Optional:            true,
 				Validators:          []validator.String{validOneOf(onLeftoverFail, onLeftoverRemove)},
 			},
+			"on_blocked": schema.StringAttribute{
+				MarkdownDescription: "What a plan does with a virtual machine that cannot be tracked or replicated: `fail` the whole plan, or `warn`, so that the apply fails for that virtual machine only and continues with the others. Errors in the configuration and in the connection to vCenter always fail the plan. Environment: `VMA_ON_BLOCKED`. Default: `fail`.",
+				Optional:            true,
+				Validators:          []validator.String{validOneOf(onBlockedFail, onBlockedWarn)},
+			},
+			"concurrency": concurrencyAttribute(),
 			"migratekit_path": schema.StringAttribute{
 				MarkdownDescription: "Path of the migratekit program. Environment: `VMA_MIGRATEKIT_PATH`. Default: `migratekit` in `PATH`.",
 				Optional:            true,
@@ -150,6 +158,7 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	configured.cleanText = p.cleanText
 	if configured.vcenter != nil {
 		p.mu.Lock()
 		p.clients = append(p.clients, configured.vcenter)

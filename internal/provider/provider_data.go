@@ -33,15 +33,20 @@ type providerData struct {
 
 	autoCBT               bool
 	onLeftoverSnapshot    string
+	onBlocked             string
 	migratekitPath        string
 	migratekitEnvironment map[string]string
 	logDirectory          string
+	// cleanText makes a text from others fit for a terminal and for the state.
+	cleanText func(s string, limit int) string
 	// refreshed has the IDs of the resources that this process has read; a process that only applies a plan reads none.
 	refreshed sync.Map
 	// planned counts resources for one VM.
 	planned *plannedObjects
 	// created has the IDs of VMs for which this process has created a vma_cbt.
 	created sync.Map
+	// attempts has the replications that this process has read or deleted.
+	attempts attempts
 	// gone has the names of VMs that are in state and no longer in vCenter.
 	gone sync.Map
 }
@@ -57,6 +62,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 		autoCBT: boolean(config.AutoCBT, "auto_cbt", "VMA_AUTO_CBT", true, diags),
 		onLeftoverSnapshot: choice(config.OnLeftoverSnapshot, "on_leftover_snapshot", "VMA_ON_LEFTOVER_SNAPSHOT",
 			diags, onLeftoverFail, onLeftoverRemove),
+		onBlocked:      choice(config.OnBlocked, "on_blocked", "VMA_ON_BLOCKED", diags, onBlockedFail, onBlockedWarn),
 		migratekitPath: cmp.Or(text(config.MigratekitPath, "VMA_MIGRATEKIT_PATH"), "migratekit"),
 		logDirectory: cmp.Or(text(config.LogDirectory, "VMA_LOG_DIRECTORY"),
 			filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma")),
@@ -88,7 +94,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	}
 	p.vcenter = client
 	p.manager = cbt.NewManager(client, log)
-	p.runner = replication.NewRunner(client, p.manager, process.NewMachine(log), log)
+	p.runner = replication.NewRunner(client, p.manager, process.NewMachine(log), log, config.limits(ctx, diags))
 	return p
 }
 
@@ -121,7 +127,7 @@ func (m providerModel) hasUnknown() bool {
 		}
 	}
 	return m.VCenter.IsUnknown() || m.Username.IsUnknown() || m.Password.IsUnknown() || m.Insecure.IsUnknown() ||
-		m.OnLeftoverSnapshot.IsUnknown() || m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
+		m.OnLeftoverSnapshot.IsUnknown() || m.OnBlocked.IsUnknown() || m.concurrencyUnknown() || m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
 		m.LogDirectory.IsUnknown()
 }
 
@@ -197,6 +203,17 @@ func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 		diags.AddError("Unable to Configure vma", fmt.Sprintf("The provider passed on configuration data of the type %T. This is a bug in the provider; please report it.", data))
 	}
 	return p
+}
+
+// oneLine returns an error as one line for the state. tail has the last lines of migratekit, whose "Error:" lines say more than its exit status.
+func (p *providerData) oneLine(err error, tail []string) string {
+	text := err.Error()
+	for _, line := range tail {
+		if strings.HasPrefix(line, "Error:") {
+			text += ": " + line
+		}
+	}
+	return p.cleanText(strings.Join(strings.Fields(text), " "), maxSummary)
 }
 
 // leftover returns which snapshots of others vma_cbt removes from a VM: those that a run of migratekit left, or none.

@@ -16,20 +16,20 @@ import (
 )
 
 // cycleDiagnostics converts the error of a cycle: a PreflightError into one diagnostic for each of its errors. result may be
-// nil in a plan. first is true for the first cycle of a resource.
-func cycleDiagnostics(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostics {
+// nil in a plan. kept says what a first cycle that failed leaves, "" for other cycles.
+func cycleDiagnostics(at path.Path, vm *vsphere.VM, result *replication.Result, err error, kept string) diag.Diagnostics {
 	var preflight *replication.PreflightError
 	if !errors.As(err, &preflight) {
-		return diag.Diagnostics{cycleDiagnostic(at, vm, result, err, first)}
+		return diag.Diagnostics{cycleDiagnostic(at, vm, result, err, kept)}
 	}
 	var diags diag.Diagnostics
 	for _, each := range preflight.Errors {
-		diags.Append(cycleDiagnostic(at, vm, result, each, first))
+		diags.Append(cycleDiagnostic(at, vm, result, each, kept))
 	}
 	return diags
 }
 
-func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
+func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, kept string) diag.Diagnostic {
 	var (
 		gate        *replication.GateError
 		impossible  *replication.ImpossibleError
@@ -65,7 +65,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		return diag.NewAttributeErrorDiagnostic(path.Root("on_leftover_snapshot"), "Leftover migratekit Snapshot",
 			sentence(leftover)+" migratekit would stop and ask what to do with it. If no other run of migratekit is active, remove the snapshot, or set on_leftover_snapshot to \"remove\".")
 	case errors.As(err, &run):
-		return runDiagnostic(at, vm, result, run, first)
+		return runDiagnostic(at, vm, result, run, kept)
 	case errors.Is(err, process.ErrNotInstalled):
 		return diag.NewErrorDiagnostic("Invalid migratekit_path",
 			fmt.Sprintf("migratekit cannot be run on this machine. Install it, or set migratekit_path of the provider (VMA_MIGRATEKIT_PATH) to an executable file.\n\n%v", err))
@@ -80,9 +80,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 }
 
 // warningDiagnostic converts a warning of a preflight.
-func warningDiagnostic(at path.Path, warning replication.Warning) diag.Diagnostic {
+func warningDiagnostic(at path.Path, vm string, warning replication.Warning) diag.Diagnostic {
 	if at, ok := subjectPath(at, warning.Subject); ok {
-		return diag.NewAttributeWarningDiagnostic(at, warning.Summary, warning.Detail)
+		return diag.NewAttributeWarningDiagnostic(at, onVM(warning.Summary, vm), warning.Detail)
 	}
 	return diag.NewWarningDiagnostic(warning.Summary, warning.Detail)
 }
@@ -117,7 +117,7 @@ func impossibleDiagnostic(vm path.Path, err *replication.ImpossibleError) diag.D
 	if at, ok := subjectPath(vm, err.Subject); ok {
 		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+at.String(), detail)
 	}
-	return diag.NewErrorDiagnostic("Unable to Replicate Virtual Machine", detail)
+	return diag.NewAttributeErrorDiagnostic(vm, "Unable to Replicate Virtual Machine", detail)
 }
 
 func environmentDiagnostic(err *replication.EnvironmentError) diag.Diagnostic {
@@ -136,7 +136,7 @@ func trackingResetDiagnostic(err *replication.TrackingResetError) diag.Diagnosti
 		sentence(err)+"\n\non_tracking_reset is \"fail\". To copy everything again, set it to \"full\".")
 }
 
-func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err *replication.RunError, first bool) diag.Diagnostic {
+func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err *replication.RunError, kept string) diag.Diagnostic {
 	what := fmt.Sprintf("migratekit failed on %q.", vm.Path)
 	if !result.Started {
 		what = fmt.Sprintf("migratekit could not be started for %q.", vm.Path)
@@ -147,11 +147,13 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	if errors.Is(err, context.DeadlineExceeded) {
 		what = fmt.Sprintf("migratekit did not finish the cycle of %q within the timeout, and was stopped. Raise timeouts.create or timeouts.update: a first copy needs time for all data of the disks, an increment only for the changed data.", vm.Path)
 	}
-	next := "The change IDs of the disks that were copied completely are kept, and the next apply continues from them."
-	if first {
-		next = "It was the first cycle, so nothing is kept, and the next apply starts again."
+	detail := what + " The change IDs of the disks that were copied completely are kept, and the next apply continues from them."
+	switch {
+	case !result.Started:
+		detail = what + " Nothing was changed, and the next apply starts it again."
+	case kept != "":
+		detail = kept + " " + what
 	}
-	detail := fmt.Sprintf("%s %s", what, next)
 	if result.Started {
 		detail += " migratekit's log is " + err.LogFile + "."
 	}
@@ -162,9 +164,26 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
 }
 
-// interruptedDiagnostic returns a warning, so that Terraform saves the state and the next apply continues. An update that had not
-// begun is an error, so that nothing of it is saved.
-func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, first bool) diag.Diagnostic {
+// keptAfterFirst says what is kept of a first cycle that failed. Terraform taints the resource, which looks as if everything were lost.
+func (m replicationModel) keptAfterFirst(result *replication.Result) string {
+	const tainted = " Terraform marks the resource as tainted, so the next plan will say \"destroy and create\": the new one continues nevertheless. " +
+		"To continue in place, run terraform untaint with the address of the resource before that; with create_before_destroy this is necessary."
+	switch {
+	case !m.OpenStack.IsNull():
+		return "Nothing that was copied is lost: the volumes in OpenStack have the change IDs of the disks that were copied completely, and the next cycle continues from them." + tainted
+	case len(result.ChangeIDs) > 0:
+		return "Nothing that was copied is lost: the disks that were copied completely keep their change IDs, and the next cycle continues from them." + tainted
+	}
+	return "No disk was copied completely, so the next cycle begins again." + tainted
+}
+
+// interruptedDiagnostic returns a warning if the state is saved, so that the next apply continues. A create that has nothing to save, and an
+// update that had not begun, are errors.
+func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err error, saved bool) diag.Diagnostic {
+	if _, waiting := errors.AsType[*replication.WaitError](err); waiting && !saved {
+		return diag.NewAttributeErrorDiagnostic(at, "Replication Interrupted",
+			fmt.Sprintf("The cycle of %q was interrupted while it waited for others to end (concurrency of the provider). Nothing was changed, and the next apply runs it.", vm.Path))
+	}
 	detail := fmt.Sprintf("The cycle of %q was interrupted. Its status is \"interrupted\", and the next apply continues in place.", vm.Path)
 	if result.Started {
 		detail += " migratekit's log is " + result.LogFile + "."
@@ -172,10 +191,10 @@ func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Res
 	if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
 		detail += "\n\n" + sentence(left)
 	}
-	if !first && !result.Started {
+	if !saved && !result.Started {
 		return diag.NewAttributeErrorDiagnostic(at, "Replication Interrupted", detail)
 	}
-	return diag.NewAttributeWarningDiagnostic(at, "Replication Interrupted", detail)
+	return diag.NewAttributeWarningDiagnostic(at, onVM("Replication Interrupted", vm.Path), detail)
 }
 
 func warningSummary(warning string) string {

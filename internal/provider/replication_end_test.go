@@ -25,7 +25,7 @@ func TestReplicationByAProgramThatDoesNothing(t *testing.T) {
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
 			{Config: silent, ExpectError: words("its log has neither")},
-			{Config: config(""), ConfigPlanChecks: replicaAction(plancheck.ResourceActionCreate)},
+			{Config: config(""), ConfigPlanChecks: replicaAction(plancheck.ResourceActionDestroyBeforeCreate)},
 		},
 	})
 }

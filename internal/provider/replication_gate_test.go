@@ -120,8 +120,13 @@ func TestReplicationFails(t *testing.T) {
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
-			{Config: failing, ExpectError: words("It was the first cycle, so nothing is kept")},
-			{Config: first, ConfigPlanChecks: replicaAction(plancheck.ResourceActionCreate)},
+			{Config: failing, ExpectError: words("Nothing that was copied is lost")},
+			{
+				Config: first, ConfigPlanChecks: replicaAction(plancheck.ResourceActionDestroyBeforeCreate),
+				ConfigStateChecks: []statecheck.StateCheck{
+					replica("last_cycle", lastCycle("mixed", gib, map[string]knownvalue.Check{"2000": disk("incremental", 0), "2001": disk("full", gib)})),
+				},
+			},
 			{Config: failingLater, ExpectError: words("The last lines of its output:")},
 			{
 				PreConfig:    func() { vm.Write(2001, 0, 4096) },

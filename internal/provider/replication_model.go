@@ -46,6 +46,7 @@ type replicationModel struct {
 	Triggers           types.Map      `tfsdk:"triggers"`
 	OnTrackingReset    types.String   `tfsdk:"on_tracking_reset"`
 	OnLeftoverSnapshot types.String   `tfsdk:"on_leftover_snapshot"`
+	OnBlocked          types.String   `tfsdk:"on_blocked"`
 	StopGrace          types.String   `tfsdk:"stop_grace"`
 	StallTimeout       types.String   `tfsdk:"stall_timeout"`
 	CBTEnabled         types.Bool     `tfsdk:"cbt_enabled"`
@@ -53,6 +54,7 @@ type replicationModel struct {
 	Status             types.String   `tfsdk:"status"`
 	ChangeIDs          types.Map      `tfsdk:"change_ids"`
 	LastCycle          types.Object   `tfsdk:"last_cycle"`
+	LastError          types.String   `tfsdk:"last_error"`
 	Cycles             types.Int64    `tfsdk:"cycles"`
 	PlannedCycle       types.Map      `tfsdk:"planned_cycle"`
 	Timeouts           timeouts.Value `tfsdk:"timeouts"`
@@ -85,7 +87,8 @@ var (
 	lastDiskTypes = map[string]attr.Type{"kind": types.StringType, "changed_bytes": types.Int64Type}
 	lastTypes     = map[string]attr.Type{
 		"kind": types.StringType, "started_at": types.StringType, "ended_at": types.StringType,
-		"changed_bytes": types.Int64Type, "log_file": types.StringType,
+		"changed_bytes": types.Int64Type, "changed_bytes_reason": types.StringType, "log_file": types.StringType,
+		"duration_seconds": types.Int64Type, "bytes_per_second": types.Int64Type,
 		"disks": types.MapType{ElemType: types.ObjectType{AttrTypes: lastDiskTypes}},
 	}
 )
@@ -243,16 +246,16 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
-	if end != cycleDone && !result.Started && !state.ID.IsNull() { // this update has changed nothing
-		m.Cutover, m.Triggers, m.NBD, m.ChangeIDs = state.Cutover, state.Triggers, state.NBD, state.ChangeIDs
+	if end != cycleDone && !result.Started && !state.ID.IsNull() { // this cycle has changed nothing
+		m.continues(state)
 	}
 	if m.LastCycle.IsNull() || result.Started {
 		m.LastCycle = lastCycle(result, diags)
 	}
 	switch {
-	case end == cycleInterrupted:
+	case end == cycleInterrupted, end == cycleStopped:
 		m.Status = types.StringValue(statusInterrupted)
-	case end == cycleFailed:
+	case end == cycleFailed, end == cycleRefused:
 		m.Status = types.StringValue(statusFailed)
 	case m.Cutover.ValueBool():
 		m.Status = types.StringValue(statusCutOver)
@@ -286,9 +289,22 @@ func lastCycle(result *replication.Result, diags *diag.Diagnostics) types.Object
 		"changed_bytes": total(result),
 		"log_file":      types.StringValue(result.LogFile),
 		"disks":         all,
+
+		"changed_bytes_reason": optional(result.Unmeasured),
+		"duration_seconds":     types.Int64Value(int64(result.EndedAt.Sub(result.StartedAt).Round(time.Second) / time.Second)),
+		"bytes_per_second":     bytesPerSecond(result),
 	})
 	diags.Append(problems...)
 	return last
+}
+
+// bytesPerSecond is null if the bytes or the disks are not known.
+func bytesPerSecond(result *replication.Result) types.Int64 {
+	bytes, took := total(result), result.EndedAt.Sub(result.StartedAt).Seconds()
+	if bytes.IsNull() || took <= 0 {
+		return types.Int64Null()
+	}
+	return types.Int64Value(int64(float64(bytes.ValueInt64()) / took))
 }
 
 // total is null if no disk was copied completely.

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -17,8 +18,11 @@ import (
 // ModifyPlan implements resource.ResourceWithModifyPlan. It decides whether a cycle will run, plans what it will copy, and reports
 // what would make it fail.
 func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
-	if req.Plan.Raw.IsNull() {
-		return // destroy
+	if req.Plan.Raw.IsNull() { // destroy
+		var state replicationModel
+		resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+		state.warnChainEnds(&resp.Diagnostics)
+		return
 	}
 	config, plan, state := decodePlan[replicationModel](ctx, req, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
@@ -39,6 +43,16 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	plan.OnLeftoverSnapshot = config.plannedLeftover(state, r.data)
 	if r.data != nil && r.data.known {
 		r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
+	}
+	if state != nil && (len(resp.RequiresReplace) > 0 || state.NBD.IsNull() != plan.NBD.IsNull()) {
+		state.warnChainEnds(&resp.Diagnostics)
+	}
+	if r.data.warnsBlocked(config.OnBlocked) {
+		vm := config.vmNames
+		if state != nil {
+			vm = state.vmNames
+		}
+		resp.Diagnostics = warnBlocked(resp.Diagnostics, "Replication Blocked", vm.shown(), config.at())
 	}
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
@@ -66,6 +80,9 @@ func (r *replicationResource) checkPlan(
 		}
 	}
 	status := r.data.findPlanned(ctx, config.vmNames, names, private, resp)
+	if status == nil && runs && plan.targetKnown(ctx) {
+		r.planUnread(ctx, plan, state, private, &resp.Diagnostics)
+	}
 	if status != nil && len(resp.RequiresReplace) == 0 {
 		resp.Diagnostics.Append(r.data.planned.add("vma_replication", status.VM.Identity(), status.VM.Path, state == nil, raw)...)
 	}
@@ -74,8 +91,12 @@ func (r *replicationResource) checkPlan(
 	}
 	replaced := len(resp.RequiresReplace) > 0
 	prior, tracking := replicationModel{}, status.Tracking()
-	if state != nil && !replaced {
+	switch earlier := r.data.attempts.unfinishedOf(status.VM.Identity()); {
+	case state != nil && !replaced:
 		prior, tracking = *state, loadTracking(ctx, private, tracking)
+	case state == nil && earlier != nil:
+		prior = *earlier
+		plan.validateCutoverStays(prior, &resp.Diagnostics)
 	}
 	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, private, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
@@ -84,17 +105,63 @@ func (r *replicationResource) checkPlan(
 	cycle.Sizes = loadSizes(ctx, private)
 	found := r.data.runner.Preflight(ctx, cycle, status, tracking)
 	for _, err := range found.Errors {
-		for _, refusal := range cycleDiagnostics(config.at(), status.VM, nil, err, state == nil) {
-			resp.Diagnostics.Append(hintDestroy(refusal, state != nil))
+		for _, refusal := range cycleDiagnostics(config.at(), status.VM, nil, err, "") {
+			resp.Diagnostics.Append(classify(hintDestroy(refusal, state != nil), err))
 		}
 	}
 	if replaced {
 		return // Terraform plans the create separately, with the same warnings
 	}
 	for _, warning := range found.Warnings {
-		resp.Diagnostics.Append(warningDiagnostic(config.at(), warning))
+		resp.Diagnostics.Append(warningDiagnostic(config.at(), status.VM.Path, warning))
 	}
-	plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
+	if state != nil {
+		plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
+		return
+	}
+	r.planCreate(ctx, plan, status, private, &resp.Diagnostics)
+}
+
+// planCreate plans the copies of a create. They are unknown if Read has seen an earlier attempt: whether Delete can pass on what it knows is
+// decided in the apply. Without that, they are full: what a create inherits must not change a plan that was announced.
+func (r *replicationResource) planCreate(
+	ctx context.Context, plan *replicationModel, status *cbt.Status, private privateState, diags *diag.Diagnostics,
+) {
+	if seen := r.data.attempts.seen(status.VM.Identity()); seen != nil && seen.unfinished() {
+		plan.warnContinues(ctx, *seen, diags)
+		return
+	}
+	fresh := plan.toCycle(ctx, replicationModel{}, status.VM.Moid, r.data, private, diags)
+	plan.setPlanned(ctx, replication.Plan(fresh, plan.createTracking(ctx, status.Tracking(), diags)), diags)
+}
+
+// planUnread plans the copies for a VM that cannot be read, from the state or the exports: Terraform requires in the apply what it planned while the VM
+// could be read.
+func (r *replicationResource) planUnread(
+	ctx context.Context, plan, state *replicationModel, private privateState, diags *diag.Diagnostics,
+) {
+	prior, tracking := replicationModel{}, cbt.Tracking{}
+	if state != nil {
+		prior, tracking = *state, loadTracking(ctx, private, tracking)
+	}
+	tracking = plan.createTracking(ctx, tracking, diags)
+	if len(tracking.Disks) > 0 {
+		cycle := plan.toCycle(ctx, prior, prior.VMMoid.ValueString(), r.data, private, diags)
+		plan.setPlanned(ctx, replication.Plan(cycle, tracking), diags)
+	}
+}
+
+// createTracking returns what a create knows of the disks, from the exports where there are any: every disk has one.
+func (m replicationModel) createTracking(ctx context.Context, tracking cbt.Tracking, diags *diag.Diagnostics) cbt.Tracking {
+	if m.NBD.IsNull() || len(tracking.Disks) > 0 {
+		return tracking
+	}
+	for text := range m.exports(ctx, diags) {
+		if key, err := parseKey(text); err == nil {
+			tracking.Disks = append(tracking.Disks, cbt.TrackedDisk{Key: key})
+		}
+	}
+	return tracking
 }
 
 // claimExports refuses an export of another VM also while no cycle is planned: the copy at the export would be overwritten.
@@ -105,7 +172,7 @@ func (m replicationModel) claimExports(ctx context.Context, p *providerData, at 
 	}
 	vm := &vsphere.VM{Moid: m.VMMoid.ValueString(), Path: m.VMPath.ValueString()}
 	for _, err := range target.Claim(vm) {
-		diags.Append(cycleDiagnostic(at, vm, nil, err, false))
+		diags.Append(cycleDiagnostic(at, vm, nil, err, ""))
 	}
 }
 
@@ -139,7 +206,7 @@ func (m replicationModel) runsCycle(ctx context.Context, state replicationModel,
 
 // keepResults plans an update without a cycle: the results stay as they are in state.
 func (m *replicationModel) keepResults(state replicationModel, p *providerData) {
-	m.Status, m.ChangeIDs, m.LastCycle = state.Status, state.ChangeIDs, state.LastCycle
+	m.Status, m.ChangeIDs, m.LastCycle, m.LastError = state.Status, state.ChangeIDs, state.LastCycle, state.LastError
 	m.Cycles, m.PlannedCycle, m.TrackingIntact = state.Cycles, state.PlannedCycle, state.TrackingIntact
 	if state.cutOver() || p == nil || !p.known || !m.enablesCBT(p) {
 		m.CBTEnabled = state.CBTEnabled
@@ -150,7 +217,7 @@ func (m *replicationModel) keepResults(state replicationModel, p *providerData) 
 func (m *replicationModel) openResults(p *providerData) {
 	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
 	m.ChangeIDs = types.MapUnknown(types.StringType)
-	m.LastCycle = types.ObjectUnknown(lastTypes)
+	m.LastCycle, m.LastError = types.ObjectUnknown(lastTypes), types.StringUnknown()
 	m.PlannedCycle = types.MapUnknown(types.StringType)
 	if p == nil || m.AutoCBT.IsUnknown() || (!p.known && !m.AutoCBT.ValueBool()) || (p.known && !m.enablesCBT(p)) {
 		m.CBTEnabled = types.BoolUnknown()

@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/resourcevalidator"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -50,8 +51,8 @@ func (r *replicationResource) ValidateConfig(ctx context.Context, req resource.V
 	}
 }
 
-// Create implements resource.Resource. If the first cycle fails, nothing is saved and the next apply starts again. If it was
-// interrupted, its state is saved and the next apply continues in place.
+// Create implements resource.Resource. A first cycle that fails once migratekit was started is saved, so that the next one can continue. If it was
+// interrupted, the next apply continues in place.
 func (r *replicationResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
 	r.data.planned.clear()
 	var config, plan replicationModel
@@ -62,16 +63,21 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	}
 	timeout, diags := plan.Timeouts.Create(ctx, cycleTimeout)
 	resp.Diagnostics.Append(diags...)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	name, at, _ := config.name()
-	found, err := r.data.manager.ReadCached(ctx, name)
-	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
-		return
+	state := replicationModel{Cycles: types.Int64Value(0)}
+	earlier := r.data.attempts.take(config.vmNames)
+	if earlier != nil {
+		state = earlier.state
+		resp.Diagnostics.Append(earlier.restore(ctx, resp.Private)...)
 	}
 	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
-	if r.cycle(ctx, at, &plan, replicationModel{Cycles: types.Int64Value(0)}, found, resp.Private, &resp.Diagnostics) != cycleFailed {
+	end := cycleRefused
+	if found, at, err := r.data.readNamed(ctx, config.vmNames); err != nil {
+		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		plan.failAgain(state, r.data.oneLine(err, nil), r.data)
+	} else {
+		end = r.cycle(ctx, at, timeout, &plan, state, true, found, resp.Private, &resp.Diagnostics)
+	}
+	if (end != cycleRefused && end != cycleStopped) || earlier != nil {
 		resp.Diagnostics.Append(resp.State.Set(context.WithoutCancel(ctx), plan)...)
 	}
 }
@@ -87,6 +93,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	r.data.attempts.addRead(state)
 	status, err := current(ctx, r.data.manager.Read, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
 		r.data.addGone(state.vmNames)
@@ -95,7 +102,8 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 		return
 	}
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Replication", path.Root("id"), err))
+		refused := classify(vmDiagnostic("Read Replication", path.Root("id"), err), err)
+		resp.Diagnostics.Append(r.data.refuseRead(refused, state.OnBlocked, state.vmNames)...)
 		return
 	}
 	state.refresh(status.VM)
@@ -114,23 +122,32 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
-	if !plan.Status.IsUnknown() && state.CBTEnabled.Equal(plan.CBTEnabled) {
+	idle := !plan.Status.IsUnknown() && state.CBTEnabled.Equal(plan.CBTEnabled)
+	if idle && config.sameNames(state.vmNames) {
+		resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 		resp.Diagnostics.Append(resp.State.Set(ctx, plan)...)
 		return
 	}
 	timeout, diags := plan.Timeouts.Update(ctx, cycleTimeout)
 	resp.Diagnostics.Append(diags...)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	status, err := current(ctx, r.data.manager.ReadCached, state.vmNames)
+	status, err := r.data.readManaged(ctx, state.vmNames)
 	if err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
-	if plan.Status.IsUnknown() {
-		r.cycle(ctx, path.Root("id"), &plan, state, status, resp.Private, &resp.Diagnostics)
-	} else {
+	if resp.Diagnostics.Append(config.wrongNames(status.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
+		return
+	}
+	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
+	switch {
+	case idle:
+	case plan.Status.IsUnknown():
+		if r.cycle(ctx, path.Root("id"), timeout, &plan, state, false, status, resp.Private, &resp.Diagnostics) == cycleStopped {
+			return // the state stays
+		}
+	default:
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
 		ensured, err := r.data.manager.Ensure(ctx, status.VM.Moid, cbt.Options{})
 		if err != nil {
 			resp.Diagnostics.Append(vmDiagnostic("Enable Change Tracking", path.Root("id"), err))
@@ -143,7 +160,12 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 }
 
 // Delete implements resource.Resource. It changes neither source nor target.
-func (r *replicationResource) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {
+func (r *replicationResource) Delete(ctx context.Context, req resource.DeleteRequest, resp *resource.DeleteResponse) {
+	var state replicationModel
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if !resp.Diagnostics.HasError() {
+		r.data.attempts.addDeleted(ctx, state, req.Private)
+	}
 }
 
 // ending is how a cycle ended.
@@ -153,20 +175,27 @@ const (
 	cycleDone ending = iota
 	cycleInterrupted
 	cycleFailed
+	// cycleRefused is the end of a cycle that failed before migratekit was started.
+	cycleRefused
+	// cycleStopped is the end of a cycle that was interrupted while it waited for its slot.
+	cycleStopped
 )
 
 // cycle runs one cycle and completes the plan, even if the cycle failed: the change IDs that are still valid stay.
 func (r *replicationResource) cycle(
-	ctx context.Context, at path.Path, plan *replicationModel, state replicationModel, status *cbt.Status,
+	ctx context.Context, at path.Path, timeout time.Duration, plan *replicationModel, state replicationModel, create bool, status *cbt.Status,
 	private privateState, diags *diag.Diagnostics,
 ) ending {
 	plan.fillUnknown(status.VM)
 	if plan.OnLeftoverSnapshot.IsUnknown() {
 		plan.OnLeftoverSnapshot = types.StringValue(r.data.onLeftoverSnapshot)
 	}
-	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, private, diags)
-	if diags.HasError() {
-		return cycleFailed
+	var problems diag.Diagnostics
+	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, private, &problems)
+	cycle.Timeout = timeout
+	if diags.Append(problems...); problems.HasError() {
+		plan.failAgain(state, problems.Errors()[0].Detail(), r.data)
+		return cycleRefused
 	}
 	if plan.PlannedCycle.IsUnknown() { // nothing was announced
 		plan.setPlanned(ctx, replication.Plan(cycle, status.Tracking()), diags)
@@ -182,19 +211,38 @@ func (r *replicationResource) cycle(
 		diags.Append(saveCopied(ctx, private, result.Status.VM)...)
 	}
 	for _, warning := range result.Warnings {
-		diags.AddAttributeWarning(at, warningSummary(warning), warning)
+		diags.AddAttributeWarning(at, onVM(warningSummary(warning), status.VM.Path), warning)
 	}
-	end := cycleDone
+	_, waiting := errors.AsType[*replication.WaitError](err)
+	var end ending
 	switch {
 	case err == nil:
+		end = cycleDone
+	case waiting:
+		end = cycleStopped
 	case errors.Is(ctx.Err(), context.Canceled):
 		end = cycleInterrupted
-		diags.Append(interruptedDiagnostic(at, status.VM, result, err, state.ID.IsNull()))
-	default:
+	case result.Started:
 		end = cycleFailed
-		diags.Append(cycleDiagnostics(at, status.VM, result, err, state.ID.IsNull())...)
+	default:
+		end = cycleRefused
+	}
+	kept := ""
+	if create {
+		kept = plan.keptAfterFirst(result)
+	}
+	switch saved := create && (end != cycleStopped || !state.ID.IsNull()); end {
+	case cycleDone:
+	case cycleStopped, cycleInterrupted:
+		diags.Append(interruptedDiagnostic(at, status.VM, result, err, saved))
+	case cycleFailed, cycleRefused:
+		diags.Append(cycleDiagnostics(at, status.VM, result, err, kept)...)
 	}
 	plan.fromResult(ctx, result, end, state, diags)
+	plan.LastError = types.StringNull()
+	if err != nil {
+		plan.LastError = types.StringValue(r.data.oneLine(err, result.Tail))
+	}
 	if plan.CBTEnabled.IsUnknown() {
 		plan.CBTEnabled = types.BoolValue(status.Tracked())
 	}

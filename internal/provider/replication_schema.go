@@ -52,6 +52,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		MarkdownDescription: "What to do with a snapshot named `migratekit` that an earlier run left: `fail` or `remove` it. migratekit itself would stop and ask. Default: the provider's `on_leftover_snapshot`.",
 		Optional:            true, Computed: true, Validators: []validator.String{stringvalidator.OneOf(onLeftoverFail, onLeftoverRemove)},
 	}
+	attributes["on_blocked"] = onBlockedAttribute()
 	attributes["stop_grace"] = schema.StringAttribute{
 		MarkdownDescription: "How long migratekit may take to exit after an interrupt, before it is killed. It needs the time to remove its snapshot. Default: `5m`.",
 		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{validDuration()},
@@ -170,8 +171,15 @@ func replicationResults() map[string]schema.Attribute {
 						"changed_bytes": schema.Int64Attribute{MarkdownDescription: "Bytes to copy, the whole disk for a full copy; null if they could not be measured.", Computed: true},
 					}},
 				},
-				"log_file": schema.StringAttribute{MarkdownDescription: "Path of migratekit's log of the cycle.", Computed: true},
+				"log_file":             schema.StringAttribute{MarkdownDescription: "Path of migratekit's log of the cycle.", Computed: true},
+				"duration_seconds":     schema.Int64Attribute{MarkdownDescription: "How long migratekit ran, in seconds.", Computed: true},
+				"bytes_per_second":     schema.Int64Attribute{MarkdownDescription: "`changed_bytes` by `duration_seconds`; null if the bytes are not known.", Computed: true},
+				"changed_bytes_reason": schema.StringAttribute{MarkdownDescription: "Why `changed_bytes` is not known; null if it is known.", Computed: true},
 			},
+		},
+		"last_error": schema.StringAttribute{
+			MarkdownDescription: "Why the last cycle failed, in one line; null if it succeeded.",
+			Computed:            true,
 		},
 		"cycles": schema.Int64Attribute{MarkdownDescription: "Number of cycles that succeeded.", Computed: true},
 		"planned_cycle": schema.MapAttribute{

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
+	"github.com/hashicorp/terraform-plugin-log/tflog"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -60,7 +61,7 @@ func (p *Provider) Shutdown(ctx context.Context) {
 // InvokeAction implements tfprotov6.ActionServer. The action counts as running until its last event is taken.
 func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRequest) (*tfprotov6.InvokeActionServerStream, error) {
 	done := s.begin(&s.actions)
-	stream, err := s.protocolServer.InvokeAction(ctx, req)
+	stream, err := s.protocolServer.InvokeAction(quiet(ctx), req)
 	if err != nil {
 		done()
 		return nil, err
@@ -84,7 +85,7 @@ func (s *server) InvokeAction(ctx context.Context, req *tfprotov6.InvokeActionRe
 
 // ListResource implements tfprotov6.ListResourceServer.
 func (s *server) ListResource(ctx context.Context, req *tfprotov6.ListResourceRequest) (*tfprotov6.ListResourceServerStream, error) {
-	stream, err := s.protocolServer.ListResource(ctx, req)
+	stream, err := s.protocolServer.ListResource(quiet(ctx), req)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +132,7 @@ func (s *server) StopProvider(ctx context.Context, req *tfprotov6.StopProviderRe
 // ApplyResourceChange implements tfprotov6.ResourceServer. It counts the change as running.
 func (s *server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
 	defer s.begin(&s.changes)()
-	resp, err := s.protocolServer.ApplyResourceChange(ctx, req)
+	resp, err := s.protocolServer.ApplyResourceChange(quiet(ctx), req)
 	if err == nil {
 		s.provider.clean(resp.Diagnostics)
 	}
@@ -139,7 +140,7 @@ func (s *server) ApplyResourceChange(ctx context.Context, req *tfprotov6.ApplyRe
 }
 
 func (s *server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	resp, err := s.protocolServer.PlanResourceChange(ctx, req)
 	if err == nil {
@@ -149,19 +150,19 @@ func (s *server) PlanResourceChange(ctx context.Context, req *tfprotov6.PlanReso
 }
 
 func (s *server) ValidateResourceConfig(ctx context.Context, req *tfprotov6.ValidateResourceConfigRequest) (*tfprotov6.ValidateResourceConfigResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	return s.protocolServer.ValidateResourceConfig(ctx, req)
 }
 
 func (s *server) UpgradeResourceState(ctx context.Context, req *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	return s.protocolServer.UpgradeResourceState(ctx, req)
 }
 
 func (s *server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	resp, err := s.protocolServer.ReadDataSource(ctx, req)
 	if err == nil {
@@ -171,7 +172,7 @@ func (s *server) ReadDataSource(ctx context.Context, req *tfprotov6.ReadDataSour
 }
 
 func (s *server) ValidateDataResourceConfig(ctx context.Context, req *tfprotov6.ValidateDataResourceConfigRequest) (*tfprotov6.ValidateDataResourceConfigResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	return s.protocolServer.ValidateDataResourceConfig(ctx, req)
 }
@@ -195,6 +196,11 @@ func (s *server) CallFunction(ctx context.Context, req *tfprotov6.CallFunctionRe
 	return s.protocolServer.CallFunction(ctx, req)
 }
 
+// quiet drops what a library logs at INFO for each resource: that a timeout is not configured.
+func quiet(ctx context.Context) context.Context {
+	return tflog.OmitLogWithMessageStrings(ctx, "timeout configuration not found")
+}
+
 // begin counts something as running until done is called. After a stop it counts nothing.
 func (s *server) begin(running *sync.WaitGroup) (done func()) {
 	s.mu.Lock()
@@ -216,7 +222,7 @@ func (s *server) isStopped() bool {
 // their encoding, and reports drift if a number from the state file returns as msgpack. JSON returns the same
 // number.
 func (s *server) ReadResource(ctx context.Context, req *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
-	ctx, release := newCallContext(ctx)
+	ctx, release := newCallContext(quiet(ctx))
 	defer release()
 	resp, err := s.protocolServer.ReadResource(ctx, req)
 	if err == nil {

@@ -6,7 +6,9 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
@@ -42,6 +44,30 @@ func current(ctx context.Context, read reader, names vmNames) (*cbt.Status, erro
 	return read(ctx, vsphere.Name{InstanceUUID: id})
 }
 
+// readNamed reads the VM that a configuration names.
+func (p *providerData) readNamed(ctx context.Context, config vmNames) (*cbt.Status, path.Path, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	name, at, _ := config.name()
+	status, err := p.manager.ReadCached(ctx, name)
+	return status, at, err
+}
+
+// readManaged reads the VM of an existing resource.
+func (p *providerData) readManaged(ctx context.Context, state vmNames) (*cbt.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return current(ctx, p.manager.ReadCached, state)
+}
+
+// refuseRead returns the diagnostics of a read that failed: with on_blocked = "warn", a warning if only this VM is blocked, and the state stays.
+func (p *providerData) refuseRead(refused diag.Diagnostic, setting types.String, state vmNames) diag.Diagnostics {
+	if !p.warnsBlocked(setting) {
+		return diag.Diagnostics{refused}
+	}
+	return warnBlocked(diag.Diagnostics{refused}, "Refresh Blocked", state.shown(), path.Root("id"))
+}
+
 // wrongNameError is the error for a name that changed since the last apply and does not match the VM.
 func wrongNameError(mismatch givenName, vm *vsphere.VM) diag.Diagnostic {
 	return diag.NewAttributeErrorDiagnostic(mismatch.at, "Virtual Machine Not Found",
@@ -64,7 +90,7 @@ func (p *providerData) findPlanned(
 			return nil // Read has warned already, and an error would block a destroy
 		}
 		if err != nil {
-			resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", given[0].at, err))
+			resp.Diagnostics.Append(classify(vmDiagnostic("Read Virtual Machine", given[0].at, err), err))
 			return nil
 		}
 		resp.Diagnostics.Append(config.validateAgainst(status.VM)...)
@@ -80,7 +106,7 @@ func (p *providerData) findPlanned(
 		}
 	}
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", config.at(), err))
+		resp.Diagnostics.Append(classify(vmDiagnostic("Read Virtual Machine", config.at(), err), err))
 		return nil
 	}
 	mismatches := config.mismatches(status.VM)
@@ -94,14 +120,29 @@ func (p *providerData) findPlanned(
 		}
 	}
 	before := loadNames(ctx, applied)
+	resp.Diagnostics.Append(config.wrongNames(status.VM, before)...)
 	for _, mismatch := range mismatches {
-		if before == nil || before[mismatch.attribute()] == mismatch.String() {
+		if isMoved(mismatch, before) {
 			resp.Diagnostics.Append(movedWarning(mismatch, status.VM))
-		} else {
-			resp.Diagnostics.Append(wrongNameError(mismatch, status.VM))
 		}
 	}
 	return status
+}
+
+// isMoved reports whether a name that does not match the VM was applied before, so that the VM must have moved.
+func isMoved(mismatch givenName, applied map[string]string) bool {
+	return applied == nil || applied[mismatch.attribute()] == mismatch.String()
+}
+
+// wrongNames reports the names that changed since the last apply and do not match the VM. applied is nil after an import.
+func (m vmNames) wrongNames(vm *vsphere.VM, applied map[string]string) diag.Diagnostics {
+	var diags diag.Diagnostics
+	for _, mismatch := range m.mismatches(vm) {
+		if !isMoved(mismatch, applied) {
+			diags.Append(newVMProblem(wrongNameError(mismatch, vm)))
+		}
+	}
+	return diags
 }
 
 // plannedAnother requests a replacement if the configuration names a VM other than id, and returns that VM.
@@ -118,20 +159,20 @@ func (p *providerData) plannedAnother(
 	case errors.Is(err, vsphere.ErrNotFound):
 		return nil, false
 	case err != nil:
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		resp.Diagnostics.Append(classify(vmDiagnostic("Read Virtual Machine", at, err), err))
 		return nil, true
 	case other.VM.Identity() == id:
 		return nil, true
 	}
 	resp.Diagnostics.Append(config.validateAgainst(other.VM)...)
 	if !p.wasRefreshed(id) {
-		resp.Diagnostics.AddAttributeError(at, "Another Virtual Machine",
+		resp.Diagnostics.Append(newVMProblem(diag.NewAttributeErrorDiagnostic(at, "Another Virtual Machine",
 			fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The plan did not know this: "+
-				"the name depended on another resource in the same apply, or the plan ran without a refresh. Neither virtual machine was changed. Plan and apply again: the resource is replaced then.", name))
+				"the name depended on another resource in the same apply, or the plan ran without a refresh. Neither virtual machine was changed. Plan and apply again: the resource is replaced then.", name))))
 		return nil, true
 	}
 	resp.RequiresReplace = append(resp.RequiresReplace, at)
-	resp.Diagnostics.AddAttributeWarning(at, "Another Virtual Machine",
+	resp.Diagnostics.AddAttributeWarning(at, onVM("Another Virtual Machine", other.VM.Path),
 		fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The resource will be replaced: "+
 			"the old virtual machine is released as by a destroy, and the new one is managed instead. If you do not want this, write the current name of the old virtual machine.", name))
 	return other, true
@@ -139,7 +180,7 @@ func (p *providerData) plannedAnother(
 
 func movedWarning(mismatch givenName, vm *vsphere.VM) diag.Diagnostic {
 	now := map[string]string{attributePath: vm.Path, attributeUUID: vm.UUID, attributeMoid: vm.Moid}[mismatch.attribute()]
-	return diag.NewAttributeWarningDiagnostic(mismatch.at, "Virtual Machine Moved",
+	return diag.NewAttributeWarningDiagnostic(mismatch.at, onVM("Virtual Machine Moved", vm.Path),
 		fmt.Sprintf("The virtual machine %s is not, or is no longer, the one that this resource manages. The resource manages %q (managed object ID %s). Write in the configuration: %s = %q",
 			mismatch, vm.Path, vm.Moid, mismatch.attribute(), now))
 }
@@ -157,7 +198,7 @@ func (p *providerData) wasGone(name vsphere.Name) bool {
 }
 
 func goneWarning(state vmNames) diag.Diagnostic {
-	return diag.NewWarningDiagnostic("Virtual Machine Gone",
+	return diag.NewWarningDiagnostic(onVM("Virtual Machine Gone", state.shown()),
 		fmt.Sprintf("The virtual machine %s (managed object ID %s) is no longer in vCenter, or the account cannot see it. The resource was removed from state. "+
 			"Remove it from the configuration too, or write the name of the virtual machine that replaces it. Until then every apply fails.", state.VMPath, state.VMMoid.ValueString()))
 }

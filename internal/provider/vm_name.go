@@ -133,8 +133,8 @@ func (m vmNames) validateAgainst(vm *vsphere.VM) diag.Diagnostics {
 	}
 	for _, mismatch := range m.mismatches(vm) {
 		if !mismatch.at.Equal(given[0].at) {
-			diags.Append(invalid(mismatch.at, "The virtual machine %s is not the one that %s refers to (%s). Keep one of vm_path, vm_uuid and vm_moid.",
-				mismatch, given[0].attribute(), given[0]))
+			diags.Append(newVMProblem(invalid(mismatch.at, "The virtual machine %s is not the one that %s refers to (%s). Keep one of vm_path, vm_uuid and vm_moid.",
+				mismatch, given[0].attribute(), given[0])))
 		}
 	}
 	return diags

@@ -45,6 +45,8 @@ type Cycle struct {
 	RemoveLeftovers bool
 	// StopGrace is how long migratekit may take to end after an interrupt.
 	StopGrace time.Duration
+	// Timeout is how long the cycle may take once it has its slot.
+	Timeout time.Duration
 	// StallTimeout is how long a copy may be without progress.
 	StallTimeout time.Duration
 	// LogDirectory is where the cycle's log is written.
@@ -68,6 +70,8 @@ type Result struct {
 	StartedAt, EndedAt time.Time
 	Disks              map[int32]DiskResult
 	LogFile            string
+	// Unmeasured says why the changed bytes of an increment are not known, "" if they are.
+	Unmeasured string
 	// Tail has the last lines of migratekit's output, without secrets.
 	Tail     []string
 	Warnings []string
@@ -98,12 +102,13 @@ type Runner struct {
 	manager *cbt.Manager
 	machine *process.Machine
 	exports *ExportClaims
+	slots   *slots
 	log     *slog.Logger
 }
 
 // NewRunner returns a runner that runs migratekit on this machine.
-func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, machine *process.Machine, log *slog.Logger) *Runner {
-	return &Runner{vcenter: vcenter, manager: manager, machine: machine, exports: newExportClaims(), log: log}
+func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, machine *process.Machine, log *slog.Logger, limits Limits) *Runner {
+	return &Runner{vcenter: vcenter, manager: manager, machine: machine, exports: newExportClaims(), slots: newSlots(limits, log), log: log}
 }
 
 // ExportClaims returns the claims of all cycles of this runner.

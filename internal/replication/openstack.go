@@ -18,7 +18,10 @@ type OpenStack struct {
 	V2VBegan bool
 }
 
-const poweredOn = "poweredOn"
+const (
+	poweredOn  = "poweredOn"
+	poweredOff = "poweredOff"
+)
 
 // Disks implements Target: migratekit copies all disks.
 func (t *OpenStack) Disks(tracking cbt.Tracking) []int32 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // buildResult fills the result: the kind of each disk's copy comes from the program's log, its bytes and change IDs from the snapshot in
@@ -75,7 +76,7 @@ func (c *Cycle) announcedKind(key int32, planned map[int32]PlannedCopy) cbt.Kind
 	return planned[key].Kind
 }
 
-// completionWarnings warns about disks and byte counts of a successful cycle that could not be verified.
+// completionWarnings warns about disks of a successful cycle that could not be verified, and says why bytes are not known.
 func completionWarnings(keys []int32, status *cbt.Status, measured measurement, result *Result) {
 	for _, key := range keys {
 		if _, ok := result.Disks[key]; !ok {
@@ -83,13 +84,11 @@ func completionWarnings(keys []int32, status *cbt.Status, measured measurement, 
 				status.Disk(key), status.VM.Path)
 		}
 	}
-	if !measured.seen || result.ChangedBytes() < 0 {
-		reason := "it was removed before it was measured"
-		if measured.err != nil && !errors.Is(measured.err, context.Canceled) {
-			reason = measured.err.Error()
+	if result.ChangedBytes() < 0 {
+		result.Unmeasured = "migratekit removed its snapshot before it was measured"
+		if measured.err != nil && !errors.Is(measured.err, context.Canceled) && !errors.Is(measured.err, vsphere.ErrNotFound) {
+			result.Unmeasured = "migratekit's snapshot could not be measured: " + measured.err.Error()
 		}
-		result.warn("the snapshot of migratekit on %s could not be measured, so changed_bytes of incremental copies is not known: %s",
-			status.VM.Path, reason)
 	}
 }
 

@@ -163,7 +163,7 @@ func TestBuildResult(t *testing.T) {
 			measurement{},
 			nil, true,
 			map[int32]string{2000: "A/5", 2001: "B/5"},
-			cbt.Incremental, -1, 1,
+			cbt.Incremental, -1, 0,
 		},
 		"failed at the second disk": {
 			&Cycle{Target: openStack(false), Previous: previous}, logged(false, a, b), snapshot, nil, false,

@@ -3,8 +3,10 @@ package replication
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
@@ -14,7 +16,7 @@ import (
 )
 
 // Run runs one cycle. Everything that can be checked is checked before anything is changed, and migratekit is started only if
-// CBT works (or AutoCBT is false). Errors: LogDirectoryError, PreflightError, LeftoverError, GateError, TrackingResetError,
+// CBT works (or AutoCBT is false). Errors: WaitError, LogDirectoryError, PreflightError, LeftoverError, GateError, TrackingResetError,
 // RunError and those of vSphere. The result is valid whatever the error.
 func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	result := &Result{ChangeIDs: maps.Clone(cycle.Previous), Disks: map[int32]DiskResult{}}
@@ -24,15 +26,56 @@ func (r *Runner) Run(ctx context.Context, cycle *Cycle) (*Result, error) {
 	if err := checkLogDirectory(cycle.LogDirectory); err != nil {
 		return result, &LogDirectoryError{Directory: cycle.LogDirectory, Err: err}
 	}
-	return result, r.manager.Exclusive(ctx, cycle.Moid, func() error { return r.run(ctx, cycle, result) })
+	return result, r.manager.Exclusive(ctx, cycle.Moid, func() error { return r.runAdmitted(ctx, cycle, result) })
 }
 
-// run is called while no other cycle of this process uses the VM.
-func (r *Runner) run(ctx context.Context, cycle *Cycle, result *Result) error {
-	status, err := r.manager.ReadUncached(ctx, cycle.Moid)
+// runAdmitted waits for the cycle's slot. It is called while no other cycle of this process uses the VM.
+func (r *Runner) runAdmitted(ctx context.Context, cycle *Cycle, result *Result) error {
+	status, release, err := r.admit(ctx, cycle.Moid)
 	if err != nil {
 		return err
 	}
+	defer release()
+	if cycle.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cycle.Timeout)
+		defer cancel()
+	}
+	return r.run(ctx, cycle, status, result)
+}
+
+// admit waits for a slot, and returns the VM as it is then.
+func (r *Runner) admit(ctx context.Context, moid string) (status *cbt.Status, release func(), err error) {
+	read := func() (*cbt.Status, error) {
+		ctx, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		return r.manager.ReadUncached(ctx, moid)
+	}
+	if status, err = read(); err != nil {
+		return nil, nil, err
+	}
+	for {
+		release, waited, err := r.slots.acquire(ctx, status.VM)
+		if err != nil || !waited {
+			return status, release, err
+		}
+		before := status.VM
+		if status, err = read(); err != nil {
+			release()
+			return nil, nil, err
+		}
+		if r.slots.samePlace(before, status.VM) {
+			return status, release, nil
+		}
+		release() // it moved while it waited
+	}
+}
+
+// readTimeout bounds the reads of a cycle that waits for its slot.
+const readTimeout = 5 * time.Minute
+
+// run is called with a fresh status.
+func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
 	job := r.job(cycle, status)
 	lacks := append(r.machine.Check(job), r.checkEncrypted(ctx, status)...)
 	if found := preflight(ctx, cycle, status, r.machine.Place(), lacks); len(found.Errors) > 0 {
@@ -189,6 +232,9 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 			result.Warnings = append(result.Warnings, err.Error())
 		}
 	}
+	if err == nil {
+		r.measureLate(ctx, cycle, status, &measured)
+	}
 	buildResult(cycle, status, outcome, measured, err == nil, result)
 	r.logResult(ctx, status, result, err)
 	if err != nil {
@@ -208,14 +254,30 @@ func (r *Runner) runJob(
 	}
 	defer log.close()
 	return r.machine.Run(ctx, job, migratekit.Sink{
-		Line: log.write,
-		Progress: func(p migratekit.Progress) {
-			r.log.InfoContext(ctx, "migratekit reports progress", "vm_path", job.VMPath, "disk", p.Key, "stage", p.Stage, "status", p.Status,
-				"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)
-		},
+		Line:              log.write,
+		Progress:          r.progressLog(ctx, job.VMPath),
 		ChangeIDRequested: func(ctx context.Context, _ int32) { watcher.wait(ctx) },
 		ConfirmStall:      func(ctx context.Context) bool { return r.isCopying(ctx, moid, before) },
 	}, held)
+}
+
+// progressLog returns a function that logs migratekit's progress: at INFO once for each tenth of a disk, else at DEBUG.
+func (r *Runner) progressLog(ctx context.Context, vmPath string) func(migratekit.Progress) {
+	var mu sync.Mutex
+	tenths := map[int32]int{}
+	return func(p migratekit.Progress) {
+		tenth := int(p.Percent / 10)
+		mu.Lock()
+		before, known := tenths[p.Key]
+		tenths[p.Key] = tenth
+		mu.Unlock()
+		level := slog.LevelDebug
+		if !known || tenth > before {
+			level = slog.LevelInfo
+		}
+		r.log.Log(ctx, level, "migratekit reports progress", "vm_path", vmPath, "disk", p.Key, "stage", p.Stage, "status", p.Status,
+			"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)
+	}
 }
 
 // minCopyRate is how slow a copy may be, in bytes a second, to be a healthy one. One build of migratekit reports whole percents only.

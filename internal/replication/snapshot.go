@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -63,7 +65,7 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 			if err == nil {
 				w.result.snapshots = append(w.result.snapshots, snapshot)
 				w.closeNoticed.Do(func() { close(w.noticed) })
-				err = r.measure(watching, cycle.Moid, previous, snapshot, &w.result)
+				err = r.measure(watching, status, previous, snapshot, &w.result)
 			}
 			w.result.err = err
 			if err != nil || !cycle.Target.Final() {
@@ -100,9 +102,28 @@ func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
 		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
 }
 
-// measure reads the change IDs of a snapshot, and adds how much changed since the previous ones.
-func (r *Runner) measure(ctx context.Context, moid string, previous map[int32]string, snapshot string, into *measurement) error {
+// measure reads the change IDs of a snapshot, and adds how much changed since the previous ones. It asks for everything at once: migratekit removes the
+// snapshot as soon as it has copied.
+func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[int32]string, snapshot string, into *measurement) error {
+	var mu sync.Mutex
+	changed := map[int32]int64{}
+	var group errgroup.Group
+	for _, disk := range status.Disks {
+		if kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID); kind == cbt.Full {
+			continue
+		}
+		group.Go(func() error {
+			bytes, err := r.changedSince(ctx, status.VM.Moid, snapshot, disk.Disk, previous[disk.Key])
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				changed[disk.Key] = bytes
+			}
+			return err
+		})
+	}
 	disks, err := r.vcenter.SnapshotDisks(ctx, snapshot)
+	failed := group.Wait()
 	if err != nil {
 		return err
 	}
@@ -110,26 +131,44 @@ func (r *Runner) measure(ctx context.Context, moid string, previous map[int32]st
 	into.disks = map[int32]vsphere.Disk{}
 	for _, disk := range disks {
 		into.disks[disk.Key] = disk
+		bytes, measured := changed[disk.Key]
+		if kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID); measured && kind != cbt.Full {
+			into.changed[disk.Key] += bytes
+		}
 	}
 	if into.first == nil {
 		into.first = into.disks
 	}
-	for _, disk := range disks {
-		kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID)
-		if kind == cbt.Full {
+	return failed
+}
+
+// changedSince returns how many bytes a copy from a change ID has to copy: the whole disk if CBT cannot be used.
+func (r *Runner) changedSince(ctx context.Context, moid, snapshot string, disk vsphere.Disk, since string) (int64, error) {
+	bytes, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, since)
+	if _, unusable := errors.AsType[*vsphere.ChangeTrackingUnusableError](err); unusable {
+		return disk.Capacity, nil
+	}
+	return bytes, err
+}
+
+// measureLate measures the increments of a VM that is powered off without a snapshot, if the run's own was removed before it was measured.
+func (r *Runner) measureLate(ctx context.Context, cycle *Cycle, status *cbt.Status, into *measurement) {
+	if status.VM.PowerState != poweredOff {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), measureTimeout)
+	defer cancel()
+	for _, disk := range status.Disks {
+		_, known := into.changed[disk.Key]
+		if kind, _ := cbt.NextCycle(cycle.Previous[disk.Key], disk.ChangeID); known || kind == cbt.Full {
 			continue
 		}
-		changed, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, previous[disk.Key])
-		var unusable *vsphere.ChangeTrackingUnusableError
-		switch {
-		case errors.As(err, &unusable):
-			changed = disk.Capacity
-		case err != nil:
-			return err
+		bytes, err := r.vcenter.ChangedBytes(ctx, cycle.Moid, "", disk.Disk, cycle.Previous[disk.Key])
+		if err != nil {
+			return
 		}
-		into.changed[disk.Key] += changed
+		into.changed[disk.Key] = bytes
 	}
-	return nil
 }
 
 // ready waits until the watch has begun or failed. A failure does not prevent the copy.

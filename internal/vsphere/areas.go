@@ -10,17 +10,21 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot. It queries page by
+// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot, or now without one, which vCenter answers only for a VM that is
+// powered off. It queries page by
 // page until the capacity is reached; an empty page is not the end. Errors: ChangeTrackingUnusableError if the
 // disk needs a full copy, ErrNotFound if the snapshot was deleted.
 func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk Disk, since string) (int64, error) {
 	var total int64
-	ref := types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
+	var ref *types.ManagedObjectReference
+	if snapshot != "" {
+		ref = &types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
+	}
 	for offset := int64(0); offset < disk.Capacity; {
 		var page types.DiskChangeInfo
 		err := c.do(ctx, fmt.Sprintf("query changed areas of disk %d", disk.Key), func(vim *vim25.Client) error {
 			res, err := methods.QueryChangedDiskAreas(ctx, vim, &types.QueryChangedDiskAreas{
-				This: vmRef(moid), Snapshot: &ref, DeviceKey: disk.Key, StartOffset: offset, ChangeId: since,
+				This: vmRef(moid), Snapshot: ref, DeviceKey: disk.Key, StartOffset: offset, ChangeId: since,
 			})
 			if err != nil {
 				return unusable(err, disk.Key)

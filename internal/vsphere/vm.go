@@ -2,6 +2,7 @@ package vsphere
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ type VM struct {
 	PowerState string
 	// ConnectionState is connected, disconnected, orphaned, inaccessible or invalid.
 	ConnectionState string
+	// Host and Datastores are managed object IDs.
+	Host       string
+	Datastores []string
 	// HardwareVersion is the number in "vmx-19", 0 if it could not be read.
 	HardwareVersion int
 	Template        bool
@@ -115,12 +119,14 @@ var vmProperties = []string{
 	"config.template",
 	"config.uuid",
 	"config.version",
+	"datastore",
 	"disabledMethod",
 	"guest.toolsRunningStatus",
 	"parentVApp",
 	"runtime.connectionState",
 	"runtime.consolidationNeeded",
 	"runtime.faultToleranceState",
+	"runtime.host",
 	"runtime.powerState",
 	"snapshot",
 }
@@ -139,6 +145,13 @@ func newVM(from *mo.VirtualMachine) *VM {
 		ConsolidationNeeded: from.Runtime.ConsolidationNeeded,
 		DisabledMethods:     from.DisabledMethod,
 	}
+	if from.Runtime.Host != nil {
+		vm.Host = from.Runtime.Host.Value
+	}
+	for _, datastore := range from.Datastore {
+		vm.Datastores = append(vm.Datastores, datastore.Value)
+	}
+	slices.Sort(vm.Datastores)
 	if from.Snapshot != nil {
 		vm.Snapshots = flatten(nil, from.Snapshot.RootSnapshotList, 1)
 	}

@@ -236,6 +236,14 @@ func (m *Machine) DisableMethod(method, source string) {
 	m.Change(func(vm *simulator.VirtualMachine) { vm.DisabledMethod = append(vm.DisabledMethod, method) })
 }
 
+// EnableMethods enables all methods on the VM again.
+func (m *Machine) EnableMethods() {
+	m.vcenter.mu.Lock()
+	clear(m.vcenter.trackingOf(m.ref).disabledMethods)
+	m.vcenter.mu.Unlock()
+	m.Change(func(vm *simulator.VirtualMachine) { vm.DisabledMethod = nil })
+}
+
 // Occupy runs somebody else's task on the VM until release is called. Other writes fail with TaskInProgress.
 func (m *Machine) Occupy() (release func()) {
 	done := make(chan struct{})
