@@ -103,6 +103,9 @@ func TestExamples(t *testing.T) {
 		if strings.HasPrefix(filepath.Base(file), "import") {
 			continue // covered by TestImportExamples
 		}
+		if strings.HasPrefix(file, "examples/guides/fleet/") {
+			continue // covered by TestFleetExample
+		}
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
 			s := newShowcase(t)

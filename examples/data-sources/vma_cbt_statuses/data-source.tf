@@ -5,9 +5,9 @@ data "vma_cbt_statuses" "prod" {
 
 # Enable CBT on all of them. Do not filter for_each by CBT state (enabled,
 # blockers): once CBT works on a VM, the VM would leave the list and Terraform
-# would destroy its resource.
+# would destroy its resource. The key is the instance UUID, which a rename keeps.
 resource "vma_cbt" "prod" {
-  for_each = { for vm in data.vma_cbt_statuses.prod.vms : vm.vm_path => vm.vm_moid if !vm.template && vm.supported }
+  for_each = { for vm in data.vma_cbt_statuses.prod.vms : vm.id => vm.vm_moid if !vm.template && vm.supported }
   vm_moid  = each.value
 }
 
