@@ -54,7 +54,10 @@ func (b *bench) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return b.slower(ctx)
+	if err := b.slower(ctx); err != nil {
+		return err
+	}
+	return b.migrated(ctx)
 }
 
 func (b *bench) slow(ctx context.Context, latency time.Duration) error {

@@ -74,6 +74,11 @@ func (m measured) total() int {
 
 // run measures Terraform several times: the median wall time, and the most calls and memory of any run.
 func (c *cli) run(ctx context.Context, times int, dir string, args ...string) (measured, error) {
+	return c.runTo(ctx, 0, times, dir, args...)
+}
+
+// runTo is run for a command that must end with the given exit status.
+func (c *cli) runTo(ctx context.Context, status, times int, dir string, args ...string) (measured, error) {
 	all := make([]measured, times)
 	for i := range all {
 		var before counts
@@ -92,7 +97,7 @@ func (c *cli) run(ctx context.Context, times int, dir string, args ...string) (m
 		stop()
 		all[i].memory = <-memory
 		all[i].cpu = command.ProcessState.UserTime() + command.ProcessState.SystemTime()
-		if err != nil {
+		if command.ProcessState.ExitCode() != status {
 			said := output.String()
 			return measured{}, fmt.Errorf("terraform %s: %w: … %s", strings.Join(args, " "), err, said[max(0, len(said)-500):])
 		}

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 )
 
 type options struct {
@@ -21,13 +23,18 @@ type options struct {
 	ensure  int
 	runs    int
 	latency time.Duration
+	fleet   int
 	vcenter int
 }
 
 func main() {
+	if migratekittest.Called() {
+		os.Exit(migratekittest.Main())
+	}
 	var o options
 	counts := flag.String("counts", "1,50,500,2000", "how many VMs to plan, separated by commas")
 	flag.IntVar(&o.ensure, "ensure", 200, "how many VMs to enable CBT on")
+	flag.IntVar(&o.fleet, "fleet", 200, "how many VMs to replicate")
 	flag.IntVar(&o.runs, "runs", 3, "how many times each plan runs; the median is reported")
 	flag.DurationVar(&o.latency, "latency", 0, "latency to add to each call")
 	flag.IntVar(&o.vcenter, "vcenter", 0, "run as the vCenter process, with this many VMs (internal)")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
@@ -128,6 +129,23 @@ func serveEstate(vms int) error {
 		}})
 		_ = json.NewEncoder(w).Encode(latency)
 	})
+	scene := &fleet{vcenter: vcenter}
+	for name, step := range map[string]func(r *http.Request) error{
+		"/fleet": func(r *http.Request) error {
+			n, err := strconv.Atoi(r.URL.Query().Get("n"))
+			return errors.Join(err, scene.add(n))
+		},
+		"/vanish": func(*http.Request) error { return scene.vanish() },
+		"/mend":   func(*http.Request) error { return scene.mend() },
+	} {
+		mux.HandleFunc(name, func(w http.ResponseWriter, r *http.Request) {
+			if err := step(r); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			_ = json.NewEncoder(w).Encode(len(scene.vms))
+		})
+	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	return server.Serve(listener)
 }

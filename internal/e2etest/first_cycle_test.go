@@ -131,12 +131,20 @@ func TestFailedFirstCycleContinues(t *testing.T) {
 			w.terraform(0, "apply", "-auto-approve")
 		}, continued},
 		"refused in between": {"", func(w *workspace, _ func(string)) {
-			log := w.env["VMA_LOG_DIRECTORY"]
 			w.terraform(0, "plan", "-out", "plan")
-			w.env["VMA_LOG_DIRECTORY"] = "/dev/null/logs"
-			w.terraform(1, "apply", "plan")
-			w.env["VMA_LOG_DIRECTORY"] = log
-			w.terraform(0, "apply", "-auto-approve")
+			refused := func(name, value string) {
+				before, set := w.env[name]
+				w.env[name] = value
+				w.terraform(1, "apply", "plan")
+				if w.env[name] = before; !set {
+					delete(w.env, name)
+				}
+				w.terraform(0, "plan", "-out", "plan")
+			}
+			refused("VMA_LOG_DIRECTORY", "/dev/null/logs")
+			refused("VMA_MIGRATEKIT_PATH", "/nowhere/migratekit")
+			refused("VSPHERE_PASSWORD", "wrong")
+			w.terraform(0, "apply", "plan")
 		}, continued},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -82,6 +82,21 @@ func (a *attempts) unfinishedOf(id string) *replicationModel {
 	return nil
 }
 
+// inherits reports whether a create of the VM will continue a replication that this process has deleted.
+func (p *providerData) inherits(config vmNames) bool {
+	if p == nil {
+		return false
+	}
+	p.attempts.mu.Lock()
+	defer p.attempts.mu.Unlock()
+	for _, found := range p.attempts.deleted {
+		if config.sameNames(found.state.vmNames) {
+			return true
+		}
+	}
+	return false
+}
+
 // take returns and forgets the deleted replication that a create continues, or nil. It is found by its names, because the VM may be gone.
 func (a *attempts) take(config vmNames) *attempt {
 	a.mu.Lock()

@@ -207,12 +207,8 @@ func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 
 // oneLine returns an error as one line for the state. tail has the last lines of migratekit, whose "Error:" lines say more than its exit status.
 func (p *providerData) oneLine(err error, tail []string) string {
-	text := err.Error()
-	for _, line := range tail {
-		if strings.HasPrefix(line, "Error:") {
-			text += ": " + line
-		}
-	}
+	reasons := slices.DeleteFunc(slices.Clone(tail), func(line string) bool { return !strings.HasPrefix(line, "Error:") })
+	text := strings.Join(append([]string{err.Error()}, reasons...), ": ")
 	return p.cleanText(strings.Join(strings.Fields(text), " "), maxSummary)
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/plancheck"
 	"github.com/hashicorp/terraform-plugin-testing/statecheck"
 
+	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
@@ -220,4 +221,66 @@ func TestReplicationWithoutAPlaceForItsLog(t *testing.T) {
 		Steps:                    []resource.TestStep{{Config: config, ExpectError: words("There is no place for migratekit's log in \"/proc/nowhere\"")}},
 	})
 	e.untouched(t)
+}
+
+// A first cutover that fails is continued as a cutover: it cannot be taken back.
+func TestFailedFirstCutover(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}, {Size: gib}}})
+	config := func(lines string) string {
+		return e.provider() + replicationConfig(`openstack = {
+    availability_zone = "nova"
+    flavor_id = "f"
+    network_mappings = [{ mac = "00:50:56:a1:b2:c3", network_id = "n", subnet_id = "s" }]
+`+lines)
+	}
+	e.env[migratekittest.Fail] = "2001"
+	failing := config("}\ncutover = true")
+	delete(e.env, migratekittest.Fail)
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: failing, ExpectError: words("the volumes in OpenStack have the change IDs")},
+			{Config: config("}\ncutover = false"), ExpectError: words("A cutover cannot be undone")},
+			{
+				Config:            config("}\ncutover = true"),
+				ConfigPlanChecks:  replicaAction(plancheck.ResourceActionDestroyBeforeCreate),
+				ConfigStateChecks: []statecheck.StateCheck{replica("status", knownvalue.StringExact("cut_over")), replica("last_error", knownvalue.Null())},
+			},
+		},
+	})
+}
+
+// The bytes of a cycle that is over before it is seen are known if the VM is off; otherwise an attribute says why not.
+func TestChangedBytesOfShortCycles(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	config := func(run string) string {
+		return e.provider() + replicationConfig("openstack = {}\ntriggers = { run = "+run+" }")
+	}
+	bytes := func(want knownvalue.Check, reason knownvalue.Check) statecheck.StateCheck {
+		return replica("last_cycle", knownvalue.ObjectPartial(map[string]knownvalue.Check{
+			"kind": knownvalue.StringExact("incremental"), "changed_bytes": want, "changed_bytes_reason": reason,
+		}))
+	}
+	lost := func() { // vCenter answers only once migratekit has removed its snapshot
+		e.Fail("QueryChangedDiskAreas", 0, 1)
+		vm.Write(2000, 0, 4096)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config("1")},
+			{
+				PreConfig: func() { must(t, vm.PowerOff()); lost() }, Config: config("2"),
+				ConfigStateChecks: []statecheck.StateCheck{bytes(knownvalue.Int64Exact(4096), knownvalue.Null())},
+			},
+			{
+				PreConfig: func() { must(t, vm.PowerOn()); lost() }, Config: config("3"),
+				ConfigStateChecks: []statecheck.StateCheck{bytes(knownvalue.Null(), knownvalue.NotNull())},
+			},
+		},
+	})
 }

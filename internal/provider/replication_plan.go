@@ -44,6 +44,10 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if r.data != nil && r.data.known {
 		r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
 	}
+	if state == nil && r.data.inherits(config.vmNames) {
+		// Create fails for the same reason, and saves what it inherited. If the plan failed now, that would be lost.
+		resp.Diagnostics = resp.Diagnostics.Warnings()
+	}
 	if state != nil && (len(resp.RequiresReplace) > 0 || state.NBD.IsNull() != plan.NBD.IsNull()) {
 		state.warnChainEnds(&resp.Diagnostics)
 	}

@@ -71,7 +71,11 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	}
 	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	end := cycleRefused
-	if found, at, err := r.data.readNamed(ctx, config.vmNames); err != nil {
+	var refused diag.Diagnostics
+	if plan.validateCutoverStays(state, &refused); refused.HasError() {
+		resp.Diagnostics.Append(refused...)
+		plan.failAgain(state, refused[0].Detail(), r.data)
+	} else if found, at, err := r.data.readNamed(ctx, config.vmNames); err != nil {
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
 		plan.failAgain(state, r.data.oneLine(err, nil), r.data)
 	} else {

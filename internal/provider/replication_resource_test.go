@@ -260,21 +260,27 @@ func (e *estate) pauseUntilMeasured(t *testing.T, incremental *atomic.Bool) stri
 	t.Helper()
 	file := filepath.Join(e.dir, "pause")
 	ours := func(r *http.Request) bool { return strings.HasPrefix(r.UserAgent(), "terraform-provider-vma/") }
+	var read, queried atomic.Bool
 	e.Intercept(&vspheretest.Interceptor{Method: "CreateSnapshot_Task", Before: func(_ http.ResponseWriter, r *http.Request) bool {
 		if !ours(r) {
+			read.Store(false)
+			queried.Store(false)
 			must(t, os.WriteFile(file, nil, 0o600))
 		}
 		return false
 	}})
-	resume := func(when bool) func(http.ResponseWriter, *http.Request) bool {
+	resume := func(done *atomic.Bool) func(http.ResponseWriter, *http.Request) bool {
 		return func(_ http.ResponseWriter, r *http.Request) bool {
-			if ours(r) && incremental.Load() == when {
-				_ = os.Remove(file)
+			if ours(r) {
+				done.Store(true)
+				if read.Load() && (queried.Load() || !incremental.Load()) {
+					_ = os.Remove(file)
+				}
 			}
 			return false
 		}
 	}
-	e.Intercept(&vspheretest.Interceptor{Method: "RetrievePropertiesEx", After: resume(false)})
-	e.Intercept(&vspheretest.Interceptor{Method: "QueryChangedDiskAreas", After: resume(true)})
+	e.Intercept(&vspheretest.Interceptor{Method: "RetrievePropertiesEx", After: resume(&read)})
+	e.Intercept(&vspheretest.Interceptor{Method: "QueryChangedDiskAreas", After: resume(&queried)})
 	return file
 }

@@ -146,7 +146,7 @@ func TestSlotsSayWhatACycleWaitsFor(t *testing.T) {
 func TestSlotsKeepTheirLimits(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
-		random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a reproducible order
+		random := rand.New(rand.NewPCG(seed, 0))
 		limits := Limits{Total: 1 + random.IntN(5), PerHost: random.IntN(3), PerDatastore: random.IntN(3)}
 		s := newSlots(limits, slog.New(slog.DiscardHandler))
 		var mu sync.Mutex
