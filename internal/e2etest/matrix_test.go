@@ -24,6 +24,8 @@ type stage struct {
 	hold func(s *scene) (reached <-chan struct{}, release func())
 	// fail makes the stage fail until mend is called.
 	fail func(s *scene) (mend func())
+	// started is true if migratekit was started: then a first cycle that fails is saved.
+	started bool
 }
 
 func failTasks(method string, times int) func(*scene) func() {
@@ -67,18 +69,18 @@ var stages = []stage{
 	{"verify exports", func(*scene) {}, func(s *scene) (<-chan struct{}, func()) { return s.nbd.hold() }, func(s *scene) func() {
 		s.nbd.shut(true)
 		return func() { s.nbd.shut(false) }
-	}},
+	}, false},
 	{"leftover snapshot", func(s *scene) {
 		s.track()
 		if err := s.vm.AddSnapshot("migratekit", ""); err != nil {
 			s.t.Fatal(err)
 		}
-	}, holdTasks("RemoveSnapshot_Task"), failTasks("RemoveSnapshot_Task", 9)},
-	{"CBT gate", func(*scene) {}, holdTasks("CreateSnapshot_Task"), failTasks("CreateSnapshot_Task", 9)},
-	{"migratekit's snapshot", (*scene).track, holdTasks("CreateSnapshot_Task"), failTasks("CreateSnapshot_Task", 9)},
-	{"copy", (*scene).track, holdCopy, failCopy},
-	{"removal of its snapshot", (*scene).track, holdTasks("RemoveSnapshot_Task"), failTasks("RemoveSnapshot_Task", 1)},
-	{"copy of a later cycle", later, holdCopy, failCopy},
+	}, holdTasks("RemoveSnapshot_Task"), failTasks("RemoveSnapshot_Task", 9), false},
+	{"CBT gate", func(*scene) {}, holdTasks("CreateSnapshot_Task"), failTasks("CreateSnapshot_Task", 9), false},
+	{"migratekit's snapshot", (*scene).track, holdTasks("CreateSnapshot_Task"), failTasks("CreateSnapshot_Task", 9), true},
+	{"copy", (*scene).track, holdCopy, failCopy, true},
+	{"removal of its snapshot", (*scene).track, holdTasks("RemoveSnapshot_Task"), failTasks("RemoveSnapshot_Task", 1), true},
+	{"copy of a later cycle", later, holdCopy, failCopy, true},
 }
 
 // event happens at a stage. act ends the apply and returns its exit status.
@@ -211,8 +213,13 @@ func (s *scene) play(at stage, what event) string {
 		s.t.Errorf("temporary files left: %v, %v", files, err)
 	}
 	states, further := what.states, s.run > 0
-	if further {
+	switch {
+	case further:
 		states = what.later
+	case at.started && slices.Equal(what.exits, []int{1}) && slices.Equal(states, []string{""}):
+		states = []string{"failed"}
+	case at.started && slices.Contains(what.exits, 0):
+		states = append([]string{"failed"}, states...)
 	}
 	status := s.status()
 	if !slices.Contains(states, status) {
@@ -227,6 +234,8 @@ func (s *scene) play(at stage, what event) string {
 	next := "goes on in place"
 	output := s.terraform(0, "apply", "-auto-approve")
 	switch {
+	case status == "failed" && strings.Contains(output, "1 added, 0 changed, 1 destroyed"):
+		next = "is created anew, and continues"
 	case strings.Contains(output, "1 added, 0 changed, 0 destroyed"):
 		next = "begins anew"
 	case strings.Contains(output, "No changes."):

@@ -174,8 +174,11 @@ func (s *scene) takeBackup() {
 // status returns the status of the replication in state, or "" if there is none.
 func (s *scene) status() string {
 	s.t.Helper()
-	if resources := s.resources(); len(resources) > 0 {
-		status, _ := s.attribute("vma_replication.web", "status").(string)
+	for _, resource := range s.resources() {
+		status, _ := resource.Values["status"].(string)
+		if resource.Tainted != (status == "failed" && s.run == 0) {
+			s.t.Errorf("status %q, tainted %t", status, resource.Tainted)
+		}
 		return status
 	}
 	return ""
