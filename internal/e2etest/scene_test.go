@@ -174,14 +174,15 @@ func (s *scene) takeBackup() {
 // status returns the status of the replication in state, or "" if there is none.
 func (s *scene) status() string {
 	s.t.Helper()
-	for _, resource := range s.resources() {
-		status, _ := resource.Values["status"].(string)
-		if resource.Tainted != (status == "failed" && s.run == 0) {
-			s.t.Errorf("status %q, tainted %t", status, resource.Tainted)
-		}
-		return status
+	resources := s.resources()
+	if len(resources) == 0 {
+		return ""
 	}
-	return ""
+	status, _ := resources[0].Values["status"].(string)
+	if tainted := resources[0].Tainted; tainted != (status == "failed" && s.run == 0) {
+		s.t.Errorf("status %q, tainted %t", status, tainted)
+	}
+	return status
 }
 
 // processes returns the processes of this scene that still run after a while: Terraform, the provider,

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -113,11 +115,11 @@ func (w *workspace) use(vcenter *vspheretest.VCenter) {
 	w.env["VSPHERE_THUMBPRINT"] = vcenter.Thumbprint()
 }
 
-// useOpenStack sets the variables that a cycle to OpenStack requires.
+// useOpenStack starts an OpenStack, and sets the variables of a login to it.
 func (w *workspace) useOpenStack() {
-	for _, variable := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID", "OS_DOMAIN_NAME"} {
-		w.env[variable] = "x"
-	}
+	cloud := openstacktest.Start()
+	w.t.Cleanup(cloud.Close)
+	maps.Copy(w.env, cloud.Environment())
 }
 
 func (w *workspace) command(args ...string) *exec.Cmd {

@@ -18,8 +18,11 @@ type Common struct {
 	CompressionMethod string
 	// ExtraArgs are added at the end.
 	ExtraArgs []string
-	// Environment is added to migratekit's environment.
+	// Environment is added to migratekit's environment. Unset are the prefixes of variables that it does not inherit.
 	Environment map[string]string
+	Unset       []string
+	// TrustedCAs are certificates in PEM to trust beside the system's.
+	TrustedCAs []byte
 	// StopGrace is how long migratekit may take to end after an interrupt.
 	StopGrace time.Duration
 	// StallTimeout is how long a copy may be without progress, 0 for no limit.
@@ -188,7 +191,7 @@ func StoreEnvironment(url string) map[string]string {
 func newJob(command string, common Common) Job {
 	job := Job{
 		Program: common.Program, VMPath: common.Source.Path, StopGrace: common.StopGrace, StallTimeout: common.StallTimeout,
-		Environment: map[string]string{},
+		Environment: map[string]string{}, Unset: common.Unset, TrustedCAs: common.TrustedCAs,
 	}
 	maps.Copy(job.Environment, common.Environment)
 	job.add(command, flagEndpoint, common.Source.Endpoint, flagUsername, common.Source.Username, flagPassword)

@@ -20,6 +20,10 @@ type Job struct {
 	Args    []Arg  `json:"args"`
 	// Environment is added to the environment of the process that runs the job, and wins over it.
 	Environment map[string]string `json:"environment,omitempty"`
+	// Unset are the prefixes of variables that the job does not inherit.
+	Unset []string `json:"unset,omitempty"`
+	// TrustedCAs are certificates in PEM that migratekit trusts beside the system's.
+	TrustedCAs []byte `json:"trusted_cas,omitempty"`
 	// VMPath is the VM's inventory path.
 	VMPath string `json:"vm_path"`
 	// KnownChangeIDs has an entry for each disk to copy, by device key: the change ID to copy from, or "".

@@ -47,7 +47,7 @@ func (e *TooLargeError) Error() string {
 
 func checkSize(job migratekit.Job) error {
 	all := 0
-	for _, text := range slices.Concat(job.Arguments(), inherit(job.Environment)) {
+	for _, text := range slices.Concat(job.Arguments(), inherit(job)) {
 		if len(text) >= maxText {
 			return &TooLargeError{len(text), maxText - 1}
 		}
@@ -81,7 +81,7 @@ func (m *Machine) Check(job migratekit.Job) []error {
 // CheckTools returns a MissingToolError if the job's program will not find what it needs to read the source's disks. It starts a process,
 // once for each PATH.
 func (m *Machine) CheckTools(ctx context.Context, job migratekit.Job) error {
-	if missing := m.tools.missing(ctx, inherit(job.Environment)); missing != "" {
+	if missing := m.tools.missing(ctx, inherit(job)); missing != "" {
 		return &MissingToolError{missing}
 	}
 	return nil

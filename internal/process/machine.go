@@ -87,7 +87,11 @@ func (m *Machine) Run(ctx context.Context, job migratekit.Job, sink migratekit.S
 	if err != nil {
 		return migratekit.Outcome{}, fmt.Errorf("make a pipe for migratekit: %w", err)
 	}
-	environment := inherit(job.Environment, services.environment, map[string]string{"TMPDIR": temporary})
+	own := map[string]string{"TMPDIR": temporary}
+	if err := writeTrust(job, temporary, own); err != nil {
+		return migratekit.Outcome{}, err
+	}
+	environment := inherit(job, services.environment, own)
 	redactor := migratekit.NewRedactor(job, os.Environ())
 	output := migratekit.NewOutput(redactor, line, services.events)
 	job.Program = program
@@ -137,16 +141,18 @@ func describeEnd(err error) string {
 // ownVariables are the prefixes of variables that belong to the provider, or to Terraform's protocol with it.
 var ownVariables = []string{"VSPHERE_", "TMPDIR=", "PLUGIN_", "TF_PLUGIN_", "TF_REATTACH_"}
 
-// inherit returns the environment of this process without the provider's own variables, plus the added ones. Later
-// additions win.
-func inherit(added ...map[string]string) []string {
+// inherit returns the environment of this process without the provider's own variables and those that the job does not inherit, plus the job's and the
+// added ones. Later additions win.
+func inherit(job migratekit.Job, added ...map[string]string) []string {
 	all := map[string]string{}
+	dropped := append(slices.Clone(ownVariables), job.Unset...)
 	for _, pair := range os.Environ() {
 		name, value, _ := strings.Cut(pair, "=")
-		if !slices.ContainsFunc(ownVariables, func(own string) bool { return strings.HasPrefix(pair, own) }) {
+		if !slices.ContainsFunc(dropped, func(prefix string) bool { return strings.HasPrefix(pair, prefix) }) {
 			all[name] = value
 		}
 	}
+	maps.Copy(all, job.Environment)
 	for _, variables := range added {
 		maps.Copy(all, variables)
 	}

@@ -181,6 +181,22 @@ func TestRunEnvironment(t *testing.T) {
 	}
 }
 
+// A job can leave variables of this process out, and trust certificates beside the system's.
+func TestRunUnsetsAndTrusts(t *testing.T) {
+	t.Setenv("OS_REGION_NAME", "inherited")
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, []byte("the system's\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", roots)
+	job := script(`env; cat "$SSL_CERT_FILE"`)
+	job.Environment, job.Unset, job.TrustedCAs = map[string]string{"OS_AUTH_URL": "http://given"}, []string{"OS_"}, []byte("ours")
+	log, _, err := run(t.Context(), job)
+	if err != nil || strings.Contains(log, "inherited") || !strings.Contains(log, "OS_AUTH_URL=http://given") || !strings.Contains(log, "ours\nthe system's\n") {
+		t.Errorf("%v\n%s", err, log)
+	}
+}
+
 func TestCheckFindsTheProgram(t *testing.T) {
 	t.Parallel()
 	machine := process.NewMachine(slog.New(slog.DiscardHandler))

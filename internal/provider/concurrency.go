@@ -38,19 +38,6 @@ func concurrencyAttribute() schema.Attribute {
 	}
 }
 
-// concurrencyUnknown reports whether a limit is known only after apply.
-func (m providerModel) concurrencyUnknown() bool {
-	if m.Concurrency.IsUnknown() {
-		return true
-	}
-	for _, limit := range m.Concurrency.Attributes() {
-		if limit.IsUnknown() {
-			return true
-		}
-	}
-	return false
-}
-
 func (m providerModel) limits(ctx context.Context, diags *diag.Diagnostics) replication.Limits {
 	if m.Concurrency.IsNull() {
 		return replication.Limits{}

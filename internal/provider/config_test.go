@@ -93,7 +93,7 @@ func TestBadInput(t *testing.T) {
 		"an invalid MAC address":         {e.provider() + replicationConfig(strings.ReplaceAll(openstack, "openstack = {", "openstack = {\n network_mappings = [{ mac = \"m\", network_id = \"n\", subnet_id = \"s\" }]\n")), "\"m\" is not a MAC address"},
 		"compression_method":             {e.provider() + replicationConfig(good+"\ncompression_method = \"gzip\""), "compression_method"},
 		"a missing migratekit":           {strings.ReplaceAll(e.provider()+replicationConfig(good), e.migratekit, "/does/not/exist/migratekit"), "Invalid migratekit_path"},
-		"OpenStack not configured":       {strings.ReplaceAll(e.provider()+replicationConfig(openstack), "OS_AUTH_URL", "NOT_OS_AUTH_URL"), "which has no OS_AUTH_URL"},
+		"OpenStack not configured":       {strings.ReplaceAll(e.provider()+replicationConfig(openstack), "OS_AUTH_URL", "NOT_OS_AUTH_URL"), "it has no OS_AUTH_URL"},
 		"wrong credentials":              {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), vspheretest.Password, "wrong"), "Check username (VSPHERE_USER) and password (VSPHERE_PASSWORD)"},
 		"an untrusted certificate":       {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), "thumbprint ", "# "), "or its own fingerprint in thumbprint (VSPHERE_THUMBPRINT)"},
 		"an invalid fingerprint":         {strings.ReplaceAll(cbt(`vm_path = "/DC0/vm/a"`), e.Thumbprint(), "12:34"), "Invalid thumbprint"},

@@ -67,6 +67,7 @@ type providerModel struct {
 	MigratekitPath        types.String `tfsdk:"migratekit_path"`
 	MigratekitEnvironment types.Map    `tfsdk:"migratekit_environment"`
 	LogDirectory          types.String `tfsdk:"log_directory"`
+	OpenStack             types.Object `tfsdk:"openstack"`
 }
 
 // Metadata implements provider.Provider.
@@ -126,13 +127,14 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Validators:          []validator.String{validOneOf(onBlockedFail, onBlockedWarn)},
 			},
 			"concurrency": concurrencyAttribute(),
+			"openstack":   openStackLoginAttribute(),
 			"migratekit_path": schema.StringAttribute{
 				MarkdownDescription: "Path of the migratekit program. Environment: `VMA_MIGRATEKIT_PATH`. Default: `migratekit` in `PATH`.",
 				Optional:            true,
 				Validators:          []validator.String{validPath()},
 			},
 			"migratekit_environment": schema.MapAttribute{
-				MarkdownDescription: "Environment variables to add for migratekit, such as `OS_AUTH_URL` and the other `OS_*`. They are never stored in state.",
+				MarkdownDescription: "Environment variables to add for migratekit. They are never stored in state. `OS_*` in it are a login to OpenStack, see `openstack`.",
 				Optional:            true,
 				Sensitive:           true,
 				ElementType:         types.StringType,
@@ -165,6 +167,13 @@ func (p *Provider) Configure(ctx context.Context, req provider.ConfigureRequest,
 		if login := configured.vcenter.Login(); len(login.Password) >= minPassword {
 			p.redactors = append(p.redactors, migratekit.NewSecretRedactor(login.Password, login.Username+":"+login.Password))
 		}
+		if configured.openstack != nil {
+			for _, secret := range configured.openstack.Secrets() {
+				if len(secret) >= minPassword {
+					p.redactors = append(p.redactors, migratekit.NewSecretRedactor(secret))
+				}
+			}
+		}
 		p.mu.Unlock()
 	}
 	resp.ResourceData = configured
@@ -180,7 +189,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewCBTStatusDataSource, NewCBTStatusesDataSource}
+	return []func() datasource.DataSource{NewCBTStatusDataSource, NewCBTStatusesDataSource, NewOpenStackVolumesDataSource}
 }
 
 // Functions implements provider.ProviderWithFunctions.

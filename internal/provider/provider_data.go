@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
 	"github.com/vma-project/terraform-provider-vma/internal/process"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
@@ -37,6 +38,8 @@ type providerData struct {
 	migratekitPath        string
 	migratekitEnvironment map[string]string
 	logDirectory          string
+	// openstack is nil if no login is configured.
+	openstack *openstack.Client
 	// cleanText makes a text from others fit for a terminal and for the state.
 	cleanText func(s string, limit int) string
 	// refreshed has the IDs of the resources that this process has read; a process that only applies a plan reads none.
@@ -68,6 +71,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 			filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma")),
 	}
 	diags.Append(config.MigratekitEnvironment.ElementsAs(ctx, &p.migratekitEnvironment, false)...)
+	p.openstack = config.openStack(ctx, p.migratekitEnvironment, "terraform-provider-vma/"+version, diags)
 	log := newLogger()
 	settings := vsphere.Config{
 		Log:        log,
@@ -127,8 +131,21 @@ func (m providerModel) hasUnknown() bool {
 		}
 	}
 	return m.VCenter.IsUnknown() || m.Username.IsUnknown() || m.Password.IsUnknown() || m.Insecure.IsUnknown() ||
-		m.OnLeftoverSnapshot.IsUnknown() || m.OnBlocked.IsUnknown() || m.concurrencyUnknown() || m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
+		m.OnLeftoverSnapshot.IsUnknown() || m.OnBlocked.IsUnknown() || hasUnknown(m.Concurrency) || hasUnknown(m.OpenStack) || m.CAFile.IsUnknown() || m.Thumbprint.IsUnknown() || m.AutoCBT.IsUnknown() || m.MigratekitPath.IsUnknown() ||
 		m.LogDirectory.IsUnknown()
+}
+
+// hasUnknown reports whether an attribute of a block is known only after apply.
+func hasUnknown(block types.Object) bool {
+	if block.IsUnknown() {
+		return true
+	}
+	for _, value := range block.Attributes() {
+		if value.IsUnknown() {
+			return true
+		}
+	}
+	return false
 }
 
 func text(value types.String, variable string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/provider"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
@@ -67,9 +69,10 @@ func nameRegistry() error {
 	return fmt.Errorf("the CLI names no registry:\n%s", output)
 }
 
-// estate is the environment of one test: an embedded vCenter, a stand-in migratekit and a log directory.
+// estate is the environment of one test: an embedded vCenter, an OpenStack, a stand-in migratekit and a log directory.
 type estate struct {
 	*vspheretest.VCenter
+	cloud      *openstacktest.Cloud
 	dir        string
 	migratekit string
 	env        map[string]string // for migratekit
@@ -89,12 +92,10 @@ func newEstate(t *testing.T) *estate {
 	e := &estate{VCenter: vcenter, dir: dir, migratekit: program, env: map[string]string{
 		migratekittest.Record:  filepath.Join(dir, "runs"),
 		migratekittest.Volumes: dir,
-		"OS_AUTH_URL":          "http://127.0.0.1:5000/v3",
-		"OS_USERNAME":          "migrator",
-		"OS_PASSWORD":          "0penstack-secret",
-		"OS_PROJECT_ID":        "p1",
-		"OS_DOMAIN_NAME":       "d1",
 	}}
+	e.cloud = openstacktest.Start()
+	t.Cleanup(e.cloud.Close)
+	maps.Copy(e.env, e.cloud.Environment())
 	t.Cleanup(func() {
 		if err := vcenter.Close(); err != nil {
 			t.Error(err)

@@ -34,6 +34,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		gate        *replication.GateError
 		impossible  *replication.ImpossibleError
 		environment *replication.EnvironmentError
+		cloud       *replication.CloudError
 		directory   *replication.LogDirectoryError
 		temporary   *process.TemporaryError
 		locked      *process.LockedError
@@ -50,6 +51,8 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		return impossibleDiagnostic(at, impossible)
 	case errors.As(err, &environment):
 		return environmentDiagnostic(environment)
+	case errors.As(err, &cloud):
+		return openStackDiagnostic(cloud.Err)
 	case errors.As(err, &directory):
 		return diag.NewErrorDiagnostic("Invalid log_directory",
 			fmt.Sprintf("There is no place for migratekit's log in %q. Nothing was changed. Set log_directory of the provider (VMA_LOG_DIRECTORY) to a writable directory.\n\n%v", directory.Directory, err))
@@ -169,7 +172,7 @@ func (m replicationModel) keptAfterFirst(result *replication.Result) string {
 	const tainted = " Terraform marks the resource as tainted, so the next plan will say \"destroy and create\": the new one continues nevertheless. " +
 		"To continue in place, run terraform untaint with the address of the resource before that; with create_before_destroy this is necessary."
 	switch {
-	case !m.OpenStack.IsNull():
+	case len(result.ChangeIDs) > 0 && !m.OpenStack.IsNull():
 		return "Nothing that was copied is lost: the volumes in OpenStack have the change IDs of the disks that were copied completely, and the next cycle continues from them." + tainted
 	case len(result.ChangeIDs) > 0:
 		return "Nothing that was copied is lost: the disks that were copied completely keep their change IDs, and the next cycle continues from them." + tainted

@@ -174,6 +174,7 @@ func (m replicationModel) toTarget(
 ) replication.Target {
 	if !m.OpenStack.IsNull() {
 		target := m.toOpenStack(ctx, diags)
+		target.Cloud = p.openstack
 		if state.Cutover.ValueBool() && state.begun() && !state.OpenStack.IsNull() {
 			before := state.toOpenStack(ctx, diags).RunV2V
 			target.V2VBegan = before == nil || *before

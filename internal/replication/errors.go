@@ -63,6 +63,12 @@ func (e *EnvironmentError) Error() string {
 	return "migratekit's environment for OpenStack: " + e.String()
 }
 
+// CloudError is returned if OpenStack refuses the login, or cannot be reached before a cutover.
+type CloudError struct{ Err error }
+
+func (e *CloudError) Error() string { return e.Err.Error() }
+func (e *CloudError) Unwrap() error { return e.Err }
+
 // LogDirectoryError is returned if migratekit's log cannot be written.
 type LogDirectoryError struct {
 	Directory string

@@ -2,11 +2,14 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
 )
 
 var _ Target = (*OpenStack)(nil)
@@ -14,8 +17,14 @@ var _ Target = (*OpenStack)(nil)
 // OpenStack copies to Cinder volumes, and boots a server from them at the cutover. migratekit keeps its own change IDs.
 type OpenStack struct {
 	migratekit.OpenStack
+	// Cloud is the project to copy to; nil if no login is configured.
+	Cloud *openstack.Client
 	// V2VBegan is true if a cutover that failed may have run virt-v2v.
 	V2VBegan bool
+
+	// environment and trustedCAs are the login for migratekit, once Check has logged in.
+	environment map[string]string
+	trustedCAs  []byte
 }
 
 const (
@@ -33,11 +42,9 @@ func (t *OpenStack) Disks(tracking cbt.Tracking) []int32 {
 }
 
 // Check implements Target.
-func (t *OpenStack) Check(_ context.Context, place migratekit.Place, source Source) Findings {
+func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source Source) Findings {
 	var f Findings
-	if problems := migratekit.CheckOpenStack(place.Getenv); !problems.None() {
-		f.Errors = append(f.Errors, &EnvironmentError{problems})
-	}
+	t.logIn(ctx, place, &f)
 	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
 		"migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration")
 	if len(problems) > 0 {
@@ -48,6 +55,31 @@ func (t *OpenStack) Check(_ context.Context, place migratekit.Place, source Sour
 		t.warnCutover(source.Status, &f)
 	}
 	return f
+}
+
+// logIn takes the login for migratekit. If OpenStack cannot be reached, that is a warning, unless the source would be shut down: migratekit then gets the
+// login as it was configured.
+func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findings) {
+	if t.Cloud == nil {
+		f.Errors = append(f.Errors, &EnvironmentError{migratekit.CheckOpenStack(place.Getenv)})
+		return
+	}
+	environment, err := t.Cloud.Environment(ctx)
+	if err == nil {
+		t.trustedCAs, err = t.Cloud.TrustedCAs()
+	}
+	if err == nil {
+		t.environment = environment
+		return
+	}
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); !ok || t.Final() {
+		f.Errors = append(f.Errors, &CloudError{Err: err})
+	} else if problems := migratekit.CheckOpenStack(place.Getenv); !problems.None() {
+		f.Errors = append(f.Errors, &EnvironmentError{problems}, &CloudError{Err: err})
+	} else {
+		f.warn(SubjectNone, "OpenStack Unreachable",
+			"OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover fails as long as that is so.", outage)
+	}
 }
 
 func (t *OpenStack) warnGrown(source Source, f *Findings) {
@@ -85,6 +117,15 @@ func (t *OpenStack) warnCutover(status *cbt.Status, f *Findings) {
 
 // Job implements Target.
 func (t *OpenStack) Job(common migratekit.Common, _ Source) migratekit.Job {
+	if t.environment != nil {
+		common.Unset, common.TrustedCAs = []string{"OS_"}, t.trustedCAs
+		common.Environment = maps.Clone(common.Environment)
+		maps.DeleteFunc(common.Environment, func(name, _ string) bool { return strings.HasPrefix(name, "OS_") })
+		if common.Environment == nil {
+			common.Environment = map[string]string{}
+		}
+		maps.Copy(common.Environment, t.environment)
+	}
 	return migratekit.NewOpenStackJob(common, t.OpenStack)
 }
 

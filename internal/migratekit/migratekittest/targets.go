@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/gophercloud/gophercloud/v2/openstack"
 )
 
 // targets store the change ID of each disk's last copy.
@@ -29,10 +31,12 @@ func newTargets(ctx context.Context, o options, s *source) (targets, error) {
 		}
 		return &store{ctx: ctx, vmPath: s.path, job: os.Getenv("MIGRATEKIT_JOB_ID")}, nil
 	}
-	for _, name := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD"} {
-		if os.Getenv(name) == "" {
-			return nil, fmt.Errorf("missing environment variable [%s]", name)
-		}
+	login, err := openstack.AuthOptionsFromEnv()
+	if err == nil {
+		_, err = login.ToTokenV3CreateMap(nil) // it refuses a domain beside a user's ID
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failed to authenticate: %w", err)
 	}
 	return &volumes{dir: os.Getenv(Volumes), vm: url.PathEscape(s.name) + "-" + s.vm.Reference().Value}, nil // a renamed VM is another one
 }

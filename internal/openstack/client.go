@@ -1,0 +1,213 @@
+package openstack
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gophercloud/gophercloud/v2"
+	"github.com/gophercloud/gophercloud/v2/openstack"
+	"github.com/gophercloud/gophercloud/v2/openstack/identity/v3/tokens"
+)
+
+const (
+	// callTimeout bounds one call, dialTimeout its connection.
+	callTimeout = time.Minute
+	dialTimeout = 10 * time.Second
+)
+
+// AuthError is returned if OpenStack refused the login, or does not know the project or the region.
+type AuthError struct{ Err error }
+
+func (e *AuthError) Error() string { return e.Err.Error() }
+func (e *AuthError) Unwrap() error { return e.Err }
+
+// UnreachableError is returned if OpenStack could not be reached, did not answer in time, or answered with 5xx.
+type UnreachableError struct{ Err error }
+
+func (e *UnreachableError) Error() string { return e.Err.Error() }
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Client reads one project. It logs in once, when it needs to. It is safe for concurrent use.
+type Client struct {
+	login     Login
+	userAgent string
+
+	turn    chan struct{} // held by the caller that logs in
+	session *session
+	failed  error // the outage that the last login met
+	until   time.Time
+}
+
+// NewClient connects to nothing.
+func NewClient(login Login, userAgent string) *Client {
+	return &Client{login: login, userAgent: userAgent, turn: make(chan struct{}, 1)}
+}
+
+// session is a login that succeeded.
+type session struct {
+	login     Login // complete
+	provider  *gophercloud.ProviderClient
+	userID    string
+	projectID string
+}
+
+// outagePause is how long after a failed login all callers get the same answer: the VMs of a plan must not wait for each other's timeouts.
+const outagePause = 10 * time.Second
+
+// open logs in, or returns the session that there is. Errors: LoginError, AuthError, UnreachableError.
+func (c *Client) open(ctx context.Context) (*session, error) {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if c.session != nil {
+		return c.session, nil
+	}
+	if c.failed != nil && time.Now().Before(c.until) {
+		return nil, c.failed
+	}
+	s, err := c.logIn(ctx)
+	if _, outage := errors.AsType[*UnreachableError](err); outage && ctx.Err() == nil {
+		c.failed, c.until = err, time.Now().Add(outagePause)
+	}
+	c.session = s
+	return s, err
+}
+
+func (c *Client) logIn(ctx context.Context) (*session, error) {
+	login, err := c.login.complete()
+	if err != nil {
+		return nil, err
+	}
+	transport, err := login.transport()
+	if err != nil {
+		return nil, err
+	}
+	provider, err := openstack.NewClient(login.AuthURL)
+	if err != nil {
+		return nil, &AuthError{fmt.Errorf("the address of Keystone, %q, is not valid: %w", login.AuthURL, err)}
+	}
+	provider.HTTPClient = http.Client{Transport: transport, Timeout: callTimeout}
+	provider.UserAgent.Prepend(c.userAgent)
+	if err := openstack.Authenticate(ctx, provider, login.options()); err != nil {
+		return nil, classify(fmt.Errorf("log in to OpenStack at %s: %w", login.AuthURL, err))
+	}
+	s := &session{login: login, provider: provider}
+	token, ok := provider.GetAuthResult().(tokens.CreateResult)
+	if !ok {
+		return nil, &AuthError{fmt.Errorf("log in to OpenStack at %s: Keystone version 3 is required", login.AuthURL)}
+	}
+	user, err := token.ExtractUser()
+	if err != nil {
+		return nil, &AuthError{fmt.Errorf("read the user of the token: %w", err)}
+	}
+	project, err := token.ExtractProject()
+	if err != nil || project == nil {
+		return nil, &AuthError{errors.Join(errors.New("the token is for no project"), err)}
+	}
+	s.userID, s.projectID = user.ID, project.ID
+	return s, nil
+}
+
+// transport verifies certificates against the system's roots and cacert_file, unless the login is insecure.
+func (l Login) transport() (http.RoundTripper, error) {
+	added, err := l.readCACert()
+	if err != nil {
+		return nil, err
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: l.Insecure} //nolint:gosec // as configured
+	if added != nil {
+		if trust.RootCAs, err = x509.SystemCertPool(); err != nil {
+			trust.RootCAs = x509.NewCertPool()
+		}
+		if !trust.RootCAs.AppendCertsFromPEM(added) {
+			return nil, &LoginError{Unsupported: []string{"cacert_file (OS_CACERT): " + l.CACertFile + " has no certificate in PEM"}}
+		}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
+	transport.TLSClientConfig = trust
+	transport.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	return transport, nil
+}
+
+// classify tells a refusal from an outage.
+func classify(err error) error {
+	if status, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](err); ok {
+		if status.Actual >= http.StatusInternalServerError || status.Actual == http.StatusTooManyRequests {
+			return &UnreachableError{err}
+		}
+		if status.Actual == http.StatusUnauthorized {
+			return &AuthError{err}
+		}
+		return err
+	}
+	if _, ok := errors.AsType[*gophercloud.ErrEndpointNotFound](err); ok {
+		return &AuthError{err}
+	}
+	return &UnreachableError{err}
+}
+
+// TrustedCAs returns what cacert_file has, in PEM; nil if there is none. The error is a LoginError.
+func (c *Client) TrustedCAs() ([]byte, error) {
+	login, err := c.login.complete()
+	if err != nil {
+		return nil, err
+	}
+	return login.readCACert()
+}
+
+// Environment returns the login in the form that migratekit accepts, whatever form was configured: IDs instead of names, and no domain. SSL_CERT_FILE is not
+// in it. Errors are those of a login.
+func (c *Client) Environment(ctx context.Context) (map[string]string, error) {
+	s, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	environment := map[string]string{"OS_AUTH_URL": s.login.AuthURL}
+	add := func(name, value string) {
+		if value != "" {
+			environment[name] = value
+		}
+	}
+	add("OS_REGION_NAME", s.login.Region)
+	if s.login.Insecure {
+		add("OS_INSECURE", "true")
+	}
+	switch {
+	case s.login.usesCredential() && s.login.ApplicationCredentialID != "":
+		add("OS_APPLICATION_CREDENTIAL_ID", s.login.ApplicationCredentialID)
+		add("OS_APPLICATION_CREDENTIAL_SECRET", s.login.ApplicationCredentialSecret)
+	case s.login.usesCredential():
+		add("OS_USERID", s.userID)
+		add("OS_APPLICATION_CREDENTIAL_NAME", s.login.ApplicationCredentialName)
+		add("OS_APPLICATION_CREDENTIAL_SECRET", s.login.ApplicationCredentialSecret)
+	default:
+		add("OS_USERID", s.userID)
+		add("OS_PASSWORD", s.login.Password)
+		add("OS_PROJECT_ID", s.projectID)
+	}
+	return environment, nil
+}
+
+// Secrets returns what must not be logged. It reads clouds.yaml if the login names a cloud.
+func (c *Client) Secrets() []string {
+	login, err := c.login.complete()
+	if err != nil {
+		login = c.login
+	}
+	var secrets []string
+	for _, secret := range []string{login.Password, login.ApplicationCredentialSecret} {
+		if secret != "" {
+			secrets = append(secrets, secret)
+		}
+	}
+	return secrets
+}

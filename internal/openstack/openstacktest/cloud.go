@@ -1,0 +1,297 @@
+// Package openstacktest is an OpenStack for tests: it refuses what the real one refuses, with its status codes, and counts calls. It has Keystone and
+// Cinder.
+package openstacktest
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The account that the cloud knows.
+const (
+	UserID     = "5f0c1c2d7e4b4a0f9d3e6b8a7c1d2e3f"
+	UserName   = "migrator"
+	Password   = "0penstack-s3cret"
+	Domain     = "heat"
+	DomainID   = "default"
+	ProjectID  = "0f7c1b2a3d4e5f60718293a4b5c6d7e8"
+	Project    = "landing"
+	Region     = "RegionOne"
+	Credential = "c0ffee00c0ffee00c0ffee00c0ffee00"
+	// CredentialName is the name of the application credential.
+	CredentialName   = "vma"
+	CredentialSecret = "cr3dential-s3cret"
+)
+
+// Volume is a volume of the project.
+type Volume struct {
+	ID, Name, Status, Type, Zone string
+	SizeGiB                      int
+	Metadata                     map[string]string
+	// Servers have the volume attached.
+	Servers []string
+}
+
+// Cloud is a running OpenStack.
+type Cloud struct {
+	server *httptest.Server
+
+	mu      sync.Mutex
+	volumes []Volume
+	tokens  map[string]bool
+	calls   map[string]int
+	status  int // of every answer, 0 for the right one
+	page    int
+}
+
+// Start starts a cloud.
+func Start() *Cloud {
+	c := &Cloud{tokens: map[string]bool{}, calls: map[string]int{}, page: 1000}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /identity/v3/{$}", c.versions)
+	mux.HandleFunc("GET /identity/{$}", c.versions)
+	mux.HandleFunc("POST /identity/v3/auth/tokens", c.authenticate)
+	mux.HandleFunc("GET /volume/v3/{project}/volumes/detail", c.authorized(c.listVolumes))
+	c.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		c.calls[r.Method+" "+r.URL.Path]++
+		status := c.status
+		c.mu.Unlock()
+		if status != 0 {
+			refuse(w, status, "the cloud is not well")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}))
+	return c
+}
+
+// Close stops the cloud.
+func (c *Cloud) Close() { c.server.Close() }
+
+// AuthURL is the address of Keystone.
+func (c *Cloud) AuthURL() string { return c.server.URL + "/identity/v3" }
+
+// Environment returns the variables of a login with a password.
+func (c *Cloud) Environment() map[string]string {
+	return map[string]string{
+		"OS_AUTH_URL": c.AuthURL(), "OS_USERNAME": UserName, "OS_PASSWORD": Password, "OS_DOMAIN_NAME": Domain, "OS_PROJECT_NAME": Project,
+		"OS_REGION_NAME": Region,
+	}
+}
+
+// AddVolume adds a volume, and returns its ID.
+func (c *Cloud) AddVolume(volume Volume) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if volume.ID == "" {
+		volume.ID = fmt.Sprintf("%08d-0000-4000-8000-000000000000", len(c.volumes)+1)
+	}
+	c.volumes = append(c.volumes, volume)
+	return volume.ID
+}
+
+// Answer makes every call end with a status code; 0 ends that.
+func (c *Cloud) Answer(status int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status = status
+}
+
+// SetPageSize bounds the volumes of a page.
+func (c *Cloud) SetPageSize(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.page = n
+}
+
+// ExpireTokens ends all tokens.
+func (c *Cloud) ExpireTokens() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.tokens)
+}
+
+// Calls returns how often each address was called, by method and path.
+func (c *Cloud) Calls() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.calls)
+}
+
+func (c *Cloud) versions(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"version": map[string]any{"id": "v3.14", "status": "stable", "links": []any{map[string]any{"rel": "self", "href": c.AuthURL() + "/"}}}})
+}
+
+// loginRequest is the body of a login.
+type loginRequest struct {
+	Auth struct {
+		Identity struct {
+			Methods  []string `json:"methods"`
+			Password struct {
+				User user `json:"user"`
+			} `json:"password"`
+			ApplicationCredential struct {
+				ID     string `json:"id"`
+				Name   string `json:"name"`
+				Secret string `json:"secret"`
+				User   user   `json:"user"`
+			} `json:"application_credential"`
+		} `json:"identity"`
+		Scope struct {
+			Project struct {
+				ID     string `json:"id"`
+				Name   string `json:"name"`
+				Domain domain `json:"domain"`
+			} `json:"project"`
+		} `json:"scope"`
+	} `json:"auth"`
+}
+
+type user struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Password string `json:"password"`
+	Domain   domain `json:"domain"`
+}
+
+type domain struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+func (d domain) ours() bool { return d.ID == DomainID || (d.ID == "" && d.Name == Domain) }
+
+func (u user) ours() bool {
+	return u.ID == UserID || (u.ID == "" && u.Name == UserName && u.Domain.ours())
+}
+
+// accepts reports whether Keystone knows the account and the project.
+func (r loginRequest) accepts() bool {
+	identity, project := r.Auth.Identity, r.Auth.Scope.Project
+	for _, method := range identity.Methods {
+		switch method {
+		case "password":
+			if !identity.Password.User.ours() || identity.Password.User.Password != Password ||
+				(project.ID != ProjectID && (project.ID != "" || project.Name != Project || !project.Domain.ours())) {
+				return false
+			}
+		case "application_credential": // it is for one project, so a scope is refused
+			credential := identity.ApplicationCredential
+			known := credential.ID == Credential || (credential.ID == "" && credential.Name == CredentialName && credential.User.ours())
+			if !known || credential.Secret != CredentialSecret || project.ID+project.Name != "" {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return len(identity.Methods) == 1
+}
+
+func (c *Cloud) authenticate(w http.ResponseWriter, r *http.Request) {
+	var request loginRequest
+	if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if !request.accepts() {
+		refuse(w, http.StatusUnauthorized, "The request you have made requires authentication.")
+		return
+	}
+	c.mu.Lock()
+	token := fmt.Sprintf("token-%d", len(c.calls)+len(c.tokens)+int(time.Now().UnixNano()%1e9))
+	c.tokens[token] = true
+	c.mu.Unlock()
+	endpoint := func(path string) []any {
+		return []any{map[string]any{"id": "e", "interface": "public", "region": Region, "region_id": Region, "url": c.server.URL + path}}
+	}
+	w.Header().Set("X-Subject-Token", token)
+	answer(w, http.StatusCreated, map[string]any{"token": map[string]any{
+		"methods": request.Auth.Identity.Methods, "expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"),
+		"user":    map[string]any{"id": UserID, "name": UserName, "domain": map[string]any{"id": DomainID, "name": Domain}},
+		"project": map[string]any{"id": ProjectID, "name": Project, "domain": map[string]any{"id": DomainID, "name": Domain}},
+		"catalog": []any{
+			map[string]any{"id": "k", "type": "identity", "name": "keystone", "endpoints": endpoint("/identity/v3")},
+			map[string]any{"id": "c", "type": "block-storage", "name": "cinder", "endpoints": endpoint("/volume/v3/" + ProjectID)},
+		},
+	}})
+}
+
+// authorized refuses calls without a valid token, and for other projects.
+func (c *Cloud) authorized(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c.mu.Lock()
+		valid := c.tokens[r.Header.Get("X-Auth-Token")]
+		c.mu.Unlock()
+		switch {
+		case !valid:
+			refuse(w, http.StatusUnauthorized, "The request you have made requires authentication.")
+		case r.PathValue("project") != ProjectID:
+			refuse(w, http.StatusBadRequest, "Malformed request url")
+		default:
+			next(w, r)
+		}
+	}
+}
+
+// listVolumes answers with one page, and a link to the next one.
+func (c *Cloud) listVolumes(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	query := r.URL.Query()
+	matching := []Volume{}
+	for _, volume := range c.volumes {
+		if filter := query.Get("metadata"); filter == "" || strings.Contains(filter, "'migrate_kit':'true'") && volume.Metadata["migrate_kit"] == "true" {
+			matching = append(matching, volume)
+		}
+	}
+	start := 0
+	for i, volume := range matching {
+		if volume.ID == query.Get("marker") {
+			start = i + 1
+		}
+	}
+	limit, _ := strconv.Atoi(query.Get("limit"))
+	end := min(start+min(max(limit, 1), c.page), len(matching))
+	body := map[string]any{}
+	listed := []any{}
+	for _, volume := range matching[start:end] {
+		listed = append(listed, volume.json())
+	}
+	body["volumes"] = listed
+	if end < len(matching) {
+		query.Set("marker", matching[end-1].ID)
+		body["volumes_links"] = []any{map[string]any{"rel": "next", "href": c.server.URL + r.URL.Path + "?" + query.Encode()}}
+	}
+	answer(w, http.StatusOK, body)
+}
+
+func (v Volume) json() map[string]any {
+	attachments := []any{}
+	for _, server := range v.Servers {
+		attachments = append(attachments, map[string]any{"id": v.ID, "server_id": server, "volume_id": v.ID, "device": "/dev/vdb"})
+	}
+	return map[string]any{
+		"id": v.ID, "name": v.Name, "status": v.Status, "volume_type": v.Type, "availability_zone": v.Zone, "size": v.SizeGiB,
+		"metadata": v.Metadata, "attachments": attachments, "bootable": "false", "created_at": "2026-11-20T10:00:00.000000",
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// refuse answers as OpenStack's services do.
+func refuse(w http.ResponseWriter, status int, message string) {
+	answer(w, status, map[string]any{"error": map[string]any{"code": status, "title": http.StatusText(status), "message": message}})
+}
