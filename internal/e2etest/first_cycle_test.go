@@ -14,7 +14,7 @@ import (
 )
 
 // twoDisks returns a workspace with a replication of two disks, whose first cycle failed at the second disk.
-func twoDisks(t *testing.T, lines string) (w *workspace, configure func(lines string)) {
+func twoDisks(t *testing.T, lines string) (w *workspace, configure func(lines string), vm *vspheretest.Machine) {
 	t.Helper()
 	vcenter, err := vspheretest.Start()
 	if err != nil {
@@ -22,7 +22,7 @@ func twoDisks(t *testing.T, lines string) (w *workspace, configure func(lines st
 	}
 	t.Cleanup(func() { _ = vcenter.Close() })
 	const size = 1 << 30
-	if _, err := vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/web01", Disks: []vspheretest.Disk{{Size: size}, {Size: size}}}); err != nil {
+	if vm, err = vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/web01", Disks: []vspheretest.Disk{{Size: size}, {Size: size}}}); err != nil {
 		t.Fatal(err)
 	}
 	exports := map[string]nbdtest.Export{}
@@ -66,7 +66,7 @@ func twoDisks(t *testing.T, lines string) (w *workspace, configure func(lines st
 		strings.Contains(reason, "\n") || resource.Values["last_cycle"] == nil || len(ids) != 1 || ids["2000"] == nil {
 		t.Fatalf("tainted %t, values %v", resource.Tainted, resource.Values)
 	}
-	return w, configure
+	return w, configure, vm
 }
 
 // copied checks how the last cycle copied each disk.
@@ -97,40 +97,52 @@ func TestFailedFirstCycleContinues(t *testing.T) {
 	continued, again := map[string]string{"2000": "incremental", "2001": "full"}, map[string]string{"2000": "full", "2001": "full"}
 	for name, test := range map[string]struct {
 		lines string
-		next  func(w *workspace, configure func(string))
+		next  func(w *workspace, configure func(string), vm *vspheretest.Machine)
 		want  map[string]string
 	}{
-		"plan and apply in one command": {"", func(w *workspace, _ func(string)) {
+		"plan and apply in one command": {"", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			output := words(w.terraform(0, "apply", "-auto-approve"))
 			if text := "Earlier Attempt Found on /DC0/vm/web01"; !strings.Contains(output, text) {
 				w.t.Errorf("no %q in\n%s", text, output)
 			}
 		}, continued},
-		"a saved plan": {"", func(w *workspace, _ func(string)) {
+		"a saved plan": {"", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.terraform(2, "plan", "-detailed-exitcode", "-out", "plan")
 			w.terraform(0, "apply", "plan")
 		}, continued},
-		"without a refresh": {"", func(w *workspace, _ func(string)) {
+		"without a refresh": {"", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.terraform(0, "apply", "-auto-approve", "-refresh=false")
 		}, continued},
-		"create before destroy": {"lifecycle {\n  create_before_destroy = true\n}", func(w *workspace, _ func(string)) {
+		"create before destroy": {"lifecycle {\n  create_before_destroy = true\n}", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.terraform(0, "apply", "-auto-approve")
 		}, again},
-		"untaint": {"lifecycle {\n  create_before_destroy = true\n}", func(w *workspace, _ func(string)) {
+		"untaint": {"lifecycle {\n  create_before_destroy = true\n}", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.terraform(0, "untaint", "vma_replication.web")
 			w.terraform(0, "apply", "-auto-approve")
 		}, continued},
-		"another export": {"", func(w *workspace, configure func(string)) {
+		"another export": {"", func(w *workspace, configure func(string), _ *vspheretest.Machine) {
 			configure("OTHER")
 			w.terraform(0, "apply", "-auto-approve")
 		}, again},
-		"failed twice": {"", func(w *workspace, _ func(string)) {
+		"failed twice": {"", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.env[migratekittest.Fail] = "2001"
 			w.terraform(1, "apply", "-auto-approve")
 			delete(w.env, migratekittest.Fail)
 			w.terraform(0, "apply", "-auto-approve")
 		}, continued},
-		"refused in between": {"", func(w *workspace, _ func(string)) {
+		"renamed between plan and apply": {"", func(w *workspace, _ func(string), vm *vspheretest.Machine) {
+			w.terraform(0, "plan", "-out", "plan")
+			for i, name := range []string{"renamed", "web01"} {
+				if err := vm.Rename(name); err != nil {
+					w.t.Fatal(err)
+				}
+				if i == 0 {
+					w.terraform(1, "apply", "plan")
+				}
+			}
+			w.terraform(0, "apply", "-auto-approve")
+		}, continued},
+		"refused in between": {"", func(w *workspace, _ func(string), _ *vspheretest.Machine) {
 			w.terraform(0, "plan", "-out", "plan")
 			refused := func(name, value string) {
 				before, set := w.env[name]
@@ -149,9 +161,8 @@ func TestFailedFirstCycleContinues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, configure := twoDisks(t, test.lines)
-			w.t = t
-			test.next(w, configure)
+			w, configure, vm := twoDisks(t, test.lines)
+			test.next(w, configure, vm)
 			w.copied(test.want)
 		})
 	}

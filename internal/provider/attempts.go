@@ -13,17 +13,19 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// attempts remembers replications within one process. Terraform taints a resource whose first cycle failed, and creates it anew without its state: what
-// the cycle copied passes through here. Read runs in the process of the plan, Delete in that of the apply, before Create.
+// attempts remembers, within one process, replications whose first cycle failed. Terraform taints such a resource and creates it anew, without its state:
+// what the cycle copied passes through here. Read runs in the process of the plan, Delete in that of the apply, before Create.
 type attempts struct {
 	mu            sync.Mutex
-	read, deleted map[string]*attempt
+	read, deleted map[string]*attempt // by ID of the VM
 }
 
 // attempt is a replication as it was read or deleted.
 type attempt struct {
 	state   replicationModel
 	private map[string][]byte
+	// names has the names of the VM that were applied last.
+	names map[string]string
 }
 
 // unfinished reports whether the first cycle failed after migratekit was started.
@@ -32,6 +34,9 @@ func (m replicationModel) unfinished() bool {
 }
 
 func (a *attempts) addRead(state replicationModel) {
+	if !state.unfinished() {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.read == nil {
@@ -40,12 +45,11 @@ func (a *attempts) addRead(state replicationModel) {
 	a.read[state.ID.ValueString()] = &attempt{state: state}
 }
 
-// addDeleted keeps an unfinished replication for the create that follows.
 func (a *attempts) addDeleted(ctx context.Context, state replicationModel, private privateState) {
 	if !state.unfinished() {
 		return
 	}
-	kept := &attempt{state: state, private: map[string][]byte{}}
+	kept := &attempt{state: state, private: map[string][]byte{}, names: loadNames(ctx, private)}
 	for _, key := range []string{privateTracking, privateCopied, privateSizes} {
 		if value, _ := private.GetKey(ctx, key); len(value) > 0 {
 			kept.private[key] = value
@@ -69,41 +73,44 @@ func (a *attempts) seen(id string) *replicationModel {
 	return nil
 }
 
-// unfinishedOf returns the unfinished replication of a VM that this process has read or deleted, or nil.
-func (a *attempts) unfinishedOf(id string) *replicationModel {
+// known returns the replication of a VM that this process has deleted or read, or nil.
+func (a *attempts) known(id string) *replicationModel {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if found := a.deleted[id]; found != nil {
-		return &found.state
-	}
-	if found := a.read[id]; found != nil && found.state.unfinished() {
-		return &found.state
+	for _, found := range []*attempt{a.deleted[id], a.read[id]} {
+		if found != nil {
+			return &found.state
+		}
 	}
 	return nil
 }
 
-// inherits reports whether a create of the VM will continue a replication that this process has deleted.
-func (p *providerData) inherits(config vmNames) bool {
-	if p == nil {
-		return false
-	}
-	p.attempts.mu.Lock()
-	defer p.attempts.mu.Unlock()
-	for _, found := range p.attempts.deleted {
-		if config.sameNames(found.state.vmNames) {
-			return true
-		}
-	}
-	return false
-}
-
-// take returns and forgets the deleted replication that a create continues, or nil. It is found by its names, because the VM may be gone.
-func (a *attempts) take(config vmNames) *attempt {
+// inherits reports whether a create continues a replication that this process has deleted.
+func (a *attempts) inherits(config vmNames) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for id, found := range a.deleted {
-		if config.sameNames(found.state.vmNames) {
-			delete(a.deleted, id)
+	return a.find(config, "") != nil
+}
+
+// take returns and forgets the deleted replication that a create continues, or nil. id is "" if the VM cannot be read.
+func (a *attempts) take(config vmNames, id string) *attempt {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := a.find(config, id)
+	if found != nil {
+		delete(a.deleted, found.state.ID.ValueString())
+	}
+	return found
+}
+
+// find finds a deleted replication by the VM's ID, or by its names if that is "". The caller holds mu.
+func (a *attempts) find(config vmNames, id string) *attempt {
+	if id != "" {
+		return a.deleted[id]
+	}
+	for _, found := range a.deleted {
+		same := func(name givenName) bool { return found.names[name.attribute()] == name.String() }
+		if given := config.given(); config.sameNames(found.state.vmNames) || (len(given) > 0 && same(given[0])) {
 			return found
 		}
 	}

@@ -44,7 +44,7 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if r.data != nil && r.data.known {
 		r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
 	}
-	if state == nil && r.data.inherits(config.vmNames) {
+	if state == nil && r.data != nil && r.data.attempts.inherits(config.vmNames) {
 		// Create fails for the same reason, and saves what it inherited. If the plan failed now, that would be lost.
 		resp.Diagnostics = resp.Diagnostics.Warnings()
 	}
@@ -95,7 +95,7 @@ func (r *replicationResource) checkPlan(
 	}
 	replaced := len(resp.RequiresReplace) > 0
 	prior, tracking := replicationModel{}, status.Tracking()
-	switch earlier := r.data.attempts.unfinishedOf(status.VM.Identity()); {
+	switch earlier := r.data.attempts.known(status.VM.Identity()); {
 	case state != nil && !replaced:
 		prior, tracking = *state, loadTracking(ctx, private, tracking)
 	case state == nil && earlier != nil:
@@ -131,7 +131,7 @@ func (r *replicationResource) checkPlan(
 func (r *replicationResource) planCreate(
 	ctx context.Context, plan *replicationModel, status *cbt.Status, private privateState, diags *diag.Diagnostics,
 ) {
-	if seen := r.data.attempts.seen(status.VM.Identity()); seen != nil && seen.unfinished() {
+	if seen := r.data.attempts.seen(status.VM.Identity()); seen != nil {
 		plan.warnContinues(ctx, *seen, diags)
 		return
 	}

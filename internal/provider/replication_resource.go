@@ -63,8 +63,12 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	}
 	timeout, diags := plan.Timeouts.Create(ctx, cycleTimeout)
 	resp.Diagnostics.Append(diags...)
-	state := replicationModel{Cycles: types.Int64Value(0)}
-	earlier := r.data.attempts.take(config.vmNames)
+	found, at, readErr := r.data.readNamed(ctx, config.vmNames)
+	id, state := "", replicationModel{Cycles: types.Int64Value(0)}
+	if readErr == nil {
+		id = found.VM.Identity()
+	}
+	earlier := r.data.attempts.take(config.vmNames, id)
 	if earlier != nil {
 		state = earlier.state
 		resp.Diagnostics.Append(earlier.restore(ctx, resp.Private)...)
@@ -72,13 +76,15 @@ func (r *replicationResource) Create(ctx context.Context, req resource.CreateReq
 	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)
 	end := cycleRefused
 	var refused diag.Diagnostics
-	if plan.validateCutoverStays(state, &refused); refused.HasError() {
+	plan.validateCutoverStays(state, &refused)
+	switch {
+	case refused.HasError():
 		resp.Diagnostics.Append(refused...)
 		plan.failAgain(state, refused[0].Detail(), r.data)
-	} else if found, at, err := r.data.readNamed(ctx, config.vmNames); err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
-		plan.failAgain(state, r.data.oneLine(err, nil), r.data)
-	} else {
+	case readErr != nil:
+		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, readErr))
+		plan.failAgain(state, r.data.oneLine(readErr, nil), r.data)
+	default:
 		end = r.cycle(ctx, at, timeout, &plan, state, true, found, resp.Private, &resp.Diagnostics)
 	}
 	if (end != cycleRefused && end != cycleStopped) || earlier != nil {
