@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -30,6 +31,50 @@ func TestPasswordIsNowhere(t *testing.T) {
 	shown.WriteString(w.terraform(1, "plan"))
 	w.write(filepath.Join(w.dir, "shown.txt"), shown.String())
 
+	w.nowhere(vspheretest.Password)
+	runs, err := migratekittest.Invocations(filepath.Join(steer, "runs"))
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("%d runs, %v", len(runs), err)
+	}
+	if !strings.Contains(strings.Join(runs[0].Args, " "), vspheretest.Password) {
+		t.Error("migratekit did not get the password, so this test proves nothing")
+	}
+	for name, value := range runs[0].Env {
+		if strings.Contains(value, vspheretest.Password) {
+			t.Errorf("the password is in migratekit's environment, in %s", name)
+		}
+	}
+}
+
+// The password for OpenStack is in migratekit's environment and nowhere else.
+func TestOpenStackPasswordIsNowhere(t *testing.T) {
+	t.Parallel()
+	vcenter, _ := startVCenter(t)
+	w, steer := replicated(t, vcenter, "")
+	w.useOpenStack()
+	w.env["TF_LOG"] = "TRACE"
+	w.env["TF_LOG_PATH"] = filepath.Join(w.dir, "trace.log")
+	w.env["VMA_LOG_DIRECTORY"] = filepath.Join(w.dir, "logs")
+	w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  openstack = {}\n}\ndata \"vma_openstack_volumes\" \"all\" {}\n")
+	var shown strings.Builder
+	w.env[migratekittest.Volumes], w.env[migratekittest.Fail] = steer, "2000"
+	shown.WriteString(w.terraform(1, "apply", "-auto-approve"))
+	delete(w.env, migratekittest.Fail)
+	shown.WriteString(w.terraform(0, "plan", "-out=saved.tfplan"))
+	shown.WriteString(w.terraform(0, "apply", "saved.tfplan"))
+	w.env["OS_PROJECT_NAME"] = "elsewhere"
+	shown.WriteString(w.terraform(1, "plan"))
+	w.write(filepath.Join(w.dir, "shown.txt"), shown.String())
+	w.nowhere(openstacktest.Password)
+	runs, err := migratekittest.Invocations(filepath.Join(steer, "runs"))
+	if err != nil || len(runs) != 2 || runs[0].Env["OS_PASSWORD"] != openstacktest.Password {
+		t.Errorf("%d runs, %v", len(runs), err)
+	}
+}
+
+// nowhere searches the workspace: state, saved plans, logs, and what was shown.
+func (w *workspace) nowhere(secret string) {
+	w.t.Helper()
 	searched := map[string]bool{}
 	err := filepath.WalkDir(w.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -41,31 +86,19 @@ func TestPasswordIsNowhere(t *testing.T) {
 		}
 		searched[filepath.Ext(path)] = true
 		if strings.HasSuffix(path, ".tfplan") {
-			content = append(content, unzip(t, path)...)
+			content = append(content, unzip(w.t, path)...)
 		}
-		if bytes.Contains(content, []byte(vspheretest.Password)) {
-			t.Errorf("the password is in %s", path)
+		if bytes.Contains(content, []byte(secret)) {
+			w.t.Errorf("the secret is in %s", path)
 		}
 		return nil
 	})
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	for _, kind := range []string{".tfstate", ".tfplan", ".log", ".txt"} {
 		if !searched[kind] {
-			t.Errorf("there was no %s to search", kind)
-		}
-	}
-	runs, err := migratekittest.Invocations(filepath.Join(steer, "runs"))
-	if err != nil || len(runs) != 2 {
-		t.Fatalf("%d runs, %v", len(runs), err)
-	}
-	if !strings.Contains(strings.Join(runs[0].Args, " "), vspheretest.Password) {
-		t.Error("migratekit did not get the password, so this test proves nothing")
-	}
-	for name, value := range runs[0].Env {
-		if strings.Contains(value, vspheretest.Password) {
-			t.Errorf("the password is in migratekit's environment, in %s", name)
+			w.t.Errorf("there was no %s to search", kind)
 		}
 	}
 }

@@ -27,6 +27,12 @@ type AuthError struct{ Err error }
 func (e *AuthError) Error() string { return e.Err.Error() }
 func (e *AuthError) Unwrap() error { return e.Err }
 
+// TrustError is returned if the certificate of OpenStack cannot be verified.
+type TrustError struct{ Err error }
+
+func (e *TrustError) Error() string { return e.Err.Error() }
+func (e *TrustError) Unwrap() error { return e.Err }
+
 // UnreachableError is returned if OpenStack could not be reached, did not answer in time, or answered with 5xx.
 type UnreachableError struct{ Err error }
 
@@ -60,7 +66,7 @@ type session struct {
 // outagePause is how long after a failed login all callers get the same answer: the VMs of a plan must not wait for each other's timeouts.
 const outagePause = 10 * time.Second
 
-// open logs in, or returns the session that there is. Errors: LoginError, AuthError, UnreachableError.
+// open logs in, or returns the session that there is. Errors: LoginError, AuthError, TrustError, UnreachableError.
 func (c *Client) open(ctx context.Context) (*session, error) {
 	select {
 	case c.turn <- struct{}{}:
@@ -138,7 +144,7 @@ func (l Login) transport() (http.RoundTripper, error) {
 	return transport, nil
 }
 
-// classify tells a refusal from an outage.
+// classify distinguishes a refusal from an outage.
 func classify(err error) error {
 	if status, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](err); ok {
 		if status.Actual >= http.StatusInternalServerError || status.Actual == http.StatusTooManyRequests {
@@ -151,6 +157,9 @@ func classify(err error) error {
 	}
 	if _, ok := errors.AsType[*gophercloud.ErrEndpointNotFound](err); ok {
 		return &AuthError{err}
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return &TrustError{err}
 	}
 	return &UnreachableError{err}
 }

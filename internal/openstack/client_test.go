@@ -169,6 +169,37 @@ func TestErrorsOfTheCloud(t *testing.T) {
 	}
 }
 
+// A certificate is verified, unless the login is insecure. cacert_file is trusted beside the system's roots.
+func TestCertificate(t *testing.T) {
+	t.Parallel()
+	cloud := openstacktest.StartTLS()
+	t.Cleanup(cloud.Close)
+	open := func(name, value string) (*Client, error) {
+		environment := cloud.Environment()
+		environment[name] = value
+		client := newClient(t, environment)
+		_, err := client.Volumes(t.Context())
+		return client, err
+	}
+	if _, err := open("", ""); !is[*TrustError](err) {
+		t.Errorf("an unknown certificate: %v", err)
+	}
+	if _, err := open("OS_INSECURE", "true"); err != nil {
+		t.Error(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, cloud.CA(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, err := open("OS_CACERT", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if trusted, err := client.TrustedCAs(); err != nil || string(trusted) != string(cloud.CA()) {
+		t.Errorf("%s, %v", trusted, err)
+	}
+}
+
 func is[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -114,6 +114,7 @@ func openStackDiagnostic(err error) diag.Diagnostic {
 	var login *openstack.LoginError
 	var refused *openstack.AuthError
 	var outage *openstack.UnreachableError
+	var trust *openstack.TrustError
 	switch {
 	case errors.As(err, &login):
 		problems := login.Unsupported
@@ -126,6 +127,9 @@ func openStackDiagnostic(err error) diag.Diagnostic {
 	case errors.As(err, &refused):
 		return diag.NewErrorDiagnostic("Unable to Log In to OpenStack",
 			fmt.Sprintf("OpenStack refused the login, or does not know the project or the region. Check openstack of the provider, or the OS_* variables. Nothing was changed.\n\n%v", refused))
+	case errors.As(err, &trust):
+		return diag.NewErrorDiagnostic("Unable to Trust OpenStack",
+			fmt.Sprintf("The certificate of OpenStack cannot be verified. Set cacert_file of openstack in the provider block (OS_CACERT) to the certificate of its authority. Nothing was changed.\n\n%v", trust))
 	case errors.As(err, &outage):
 		return diag.NewErrorDiagnostic("Unable to Connect to OpenStack",
 			fmt.Sprintf("OpenStack cannot be reached, or is not well. Check auth_url (OS_AUTH_URL), and check that this machine can reach it. Nothing was changed.\n\n%v", outage))

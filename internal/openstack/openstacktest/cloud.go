@@ -4,6 +4,7 @@ package openstacktest
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -52,14 +53,24 @@ type Cloud struct {
 }
 
 // Start starts a cloud.
-func Start() *Cloud {
+func Start() *Cloud { return start(httptest.NewServer) }
+
+// StartTLS starts a cloud whose certificate only CA verifies.
+func StartTLS() *Cloud { return start(httptest.NewTLSServer) }
+
+// CA is the certificate to trust, in PEM.
+func (c *Cloud) CA() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.server.Certificate().Raw})
+}
+
+func start(serve func(http.Handler) *httptest.Server) *Cloud {
 	c := &Cloud{tokens: map[string]bool{}, calls: map[string]int{}, page: 1000}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /identity/v3/{$}", c.versions)
 	mux.HandleFunc("GET /identity/{$}", c.versions)
 	mux.HandleFunc("POST /identity/v3/auth/tokens", c.authenticate)
 	mux.HandleFunc("GET /volume/v3/{project}/volumes/detail", c.authorized(c.listVolumes))
-	c.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c.server = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.calls[r.Method+" "+r.URL.Path]++
 		status := c.status
