@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -48,11 +49,12 @@ type Client struct {
 	session *session
 	failed  error // the outage that the last login met
 	until   time.Time
+	lists   lists
 }
 
 // NewClient connects to nothing.
 func NewClient(login Login, userAgent string) *Client {
-	return &Client{login: login, userAgent: userAgent, turn: make(chan struct{}, 1)}
+	return &Client{login: login, userAgent: userAgent, turn: make(chan struct{}, 1), lists: newLists()}
 }
 
 // session is a login that succeeded.
@@ -61,6 +63,27 @@ type session struct {
 	provider  *gophercloud.ProviderClient
 	userID    string
 	projectID string
+
+	mu       sync.Mutex
+	services map[string]*gophercloud.ServiceClient
+}
+
+// connect makes the client of a service of OpenStack.
+type connect func(*gophercloud.ProviderClient, gophercloud.EndpointOpts) (*gophercloud.ServiceClient, error)
+
+// service returns the client of a service, which is looked up in the catalog once: that may take a call.
+func (s *session) service(name string, connect connect) (*gophercloud.ServiceClient, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.services[name]; known != nil {
+		return known, nil
+	}
+	client, err := connect(s.provider, gophercloud.EndpointOpts{Region: s.login.Region})
+	if err != nil {
+		return nil, classify(fmt.Errorf("find %s in the catalog (region %q): %w", name, s.login.Region, err))
+	}
+	s.services[name] = client
+	return client, nil
 }
 
 // outagePause is how long after a failed login all callers get the same answer: the VMs of a plan must not wait for each other's timeouts.
@@ -106,7 +129,7 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 	if err := openstack.Authenticate(ctx, provider, login.options()); err != nil {
 		return nil, classify(fmt.Errorf("log in to OpenStack at %s: %w", login.AuthURL, err))
 	}
-	s := &session{login: login, provider: provider}
+	s := &session{login: login, provider: provider, services: map[string]*gophercloud.ServiceClient{}}
 	token, ok := provider.GetAuthResult().(tokens.CreateResult)
 	if !ok {
 		return nil, &AuthError{fmt.Errorf("log in to OpenStack at %s: Keystone version 3 is required", login.AuthURL)}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
 )
@@ -46,9 +45,9 @@ func (c *Client) Volumes(ctx context.Context) ([]Volume, error) {
 	if err != nil {
 		return nil, err
 	}
-	cinder, err := openstack.NewBlockStorageV3(s.provider, gophercloud.EndpointOpts{Region: s.login.Region})
+	cinder, err := s.service("Cinder", openstack.NewBlockStorageV3)
 	if err != nil {
-		return nil, classify(fmt.Errorf("find Cinder in the catalog (region %q): %w", s.login.Region, err))
+		return nil, err
 	}
 	pages, err := volumes.List(cinder, volumes.ListOpts{Metadata: map[string]string{metadataMark: "true"}, Limit: pageSize}).AllPages(ctx)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/helper/resource"
 
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -188,6 +189,7 @@ func TestUnknownConfiguration(t *testing.T) {
 	t.Parallel()
 	e := newEstate(t)
 	e.addVM(t, vspheretest.Spec{Path: webPath})
+	e.cloud.Add(openstacktest.VolumeType, "t", e.URL.Host)
 	config := "resource \"terraform_data\" \"host\" {\n  input = \"" + e.URL.Host + "\"\n}\n" +
 		strings.ReplaceAll(e.provider(), fmt.Sprintf("%q", e.URL.Host), "terraform_data.host.output") +
 		cbtConfig("") + replicationConfig("openstack = { volume_type = terraform_data.host.output }")

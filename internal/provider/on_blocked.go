@@ -74,7 +74,7 @@ func isAboutVM(err error) bool {
 		is[*vsphere.NotVMError](err) || is[*vsphere.AmbiguousError](err) || is[*vsphere.NoIdentityError](err) ||
 		is[*vsphere.InstanceUUIDError](err) || is[*vsphere.InaccessibleError](err) ||
 		is[*vsphere.NoPermissionError](err) || is[*vsphere.MethodDisabledError](err) || is[*cbt.BlockedError](err) ||
-		is[*replication.GateError](err) || is[*replication.ImpossibleError](err) || is[*replication.ExportError](err) ||
+		is[*replication.GateError](err) || is[*replication.ImpossibleError](err) || is[*replication.ExportError](err) || is[*replication.TargetError](err) ||
 		is[*replication.TrackingResetError](err) || is[*replication.LeftoverError](err)
 }
 

@@ -127,3 +127,35 @@ func TestOpenStackVolumesDataSource(t *testing.T) {
 		},
 	})
 }
+
+// All mistakes of a plan are shown at once, each at its attribute: as errors of a cutover, and as warnings before it.
+func TestOpenStackMistakes(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	config := func(cutover bool) string {
+		return e.provider() + replicationConfig(fmt.Sprintf(`openstack = {
+    availability_zone  = "nova"
+    flavor_id          = "huge"
+    security_group_ids = ["g1", "nobody"]
+    network_mappings   = [
+      { mac = "00:50:56:a1:b2:c1", network_id = "n", subnet_id = "s1" },
+      { mac = "00:50:56:a1:b2:c2", network_id = "n9", subnet_id = "s" },
+      { mac = "00:50:56:a1:b2:c3", network_id = "n1", subnet_id = "s1", ip = "10.9.9.9" },
+      { mac = "00:50:56:a1:b2:c4", network_id = "n1", subnet_id = "s1", ip = "10.0.0.1" },
+    ]
+  }
+  cutover = %t`, cutover))
+	}
+	step := func(attribute string) resource.TestStep {
+		return resource.TestStep{Config: config(true), PlanOnly: true, ExpectError: words("Invalid openstack." + attribute)}
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			step("flavor_id"), step("security_group_ids[1]"), step("network_mappings[0].subnet_id"), step("network_mappings[1].network_id"),
+			step("network_mappings[2].ip"), step("network_mappings[3].ip"),
+			{Config: config(false)}, // weeks before the cutover
+		},
+	})
+}

@@ -95,6 +95,9 @@ func newEstate(t *testing.T) *estate {
 	}}
 	e.cloud = openstacktest.Start()
 	t.Cleanup(e.cloud.Close)
+	e.cloud.Add(openstacktest.Flavor, "f", "m1.tiny").Add(openstacktest.Flavor, "f1", "m1.small").Add(openstacktest.Network, "n", "lan").Add(openstacktest.Network, "n1", "dmz").
+		AddSubnet("s", "n", "10.1.0.0/24", "10.1.0.1").AddSubnet("s1", "n1", "10.0.0.0/24", "10.0.0.1").
+		Add(openstacktest.SecurityGroup, "g1", "web").Add(openstacktest.SecurityGroup, "g2", "db")
 	maps.Copy(e.env, e.cloud.Environment())
 	t.Cleanup(func() {
 		if err := vcenter.Close(); err != nil {

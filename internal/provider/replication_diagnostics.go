@@ -35,6 +35,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		impossible  *replication.ImpossibleError
 		environment *replication.EnvironmentError
 		cloud       *replication.CloudError
+		target      *replication.TargetError
 		directory   *replication.LogDirectoryError
 		temporary   *process.TemporaryError
 		locked      *process.LockedError
@@ -51,6 +52,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		return impossibleDiagnostic(at, impossible)
 	case errors.As(err, &environment):
 		return environmentDiagnostic(environment)
+	case errors.As(err, &target):
+		at := openStackPath(target.At)
+		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+at.String(), target.Text+" Nothing was changed.")
 	case errors.As(err, &cloud):
 		return openStackDiagnostic(cloud.Err)
 	case errors.As(err, &directory):
@@ -84,6 +88,9 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 
 // warningDiagnostic converts a warning of a preflight.
 func warningDiagnostic(at path.Path, vm string, warning replication.Warning) diag.Diagnostic {
+	if warning.Subject == replication.SubjectTarget {
+		return diag.NewAttributeWarningDiagnostic(openStackPath(warning.At), onVM(warning.Summary, vm), warning.Detail)
+	}
 	if at, ok := subjectPath(at, warning.Subject); ok {
 		return diag.NewAttributeWarningDiagnostic(at, onVM(warning.Summary, vm), warning.Detail)
 	}
@@ -102,9 +109,23 @@ func subjectPath(vm path.Path, subject replication.Subject) (at path.Path, ok bo
 		return path.Root("planned_cycle"), true
 	case replication.SubjectCutover:
 		return path.Root("cutover"), true
-	case replication.SubjectNone:
+	case replication.SubjectNone, replication.SubjectTarget:
 	}
 	return path.Empty(), false
+}
+
+// openStackPath returns an attribute inside openstack.
+func openStackPath(steps []any) path.Path {
+	at := path.Root("openstack")
+	for _, step := range steps {
+		switch step := step.(type) {
+		case string:
+			at = at.AtName(step)
+		case int:
+			at = at.AtListIndex(step)
+		}
+	}
+	return at
 }
 
 func gateDiagnostic(at path.Path, err *replication.GateError) diag.Diagnostic {

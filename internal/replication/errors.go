@@ -63,6 +63,15 @@ func (e *EnvironmentError) Error() string {
 	return "migratekit's environment for OpenStack: " + e.String()
 }
 
+// TargetError is returned if the project does not have what the target refers to.
+type TargetError struct {
+	// At is the attribute inside openstack: names and indexes.
+	At   []any
+	Text string
+}
+
+func (e *TargetError) Error() string { return e.Text }
+
 // CloudError is returned if OpenStack refuses the login, or cannot be reached before a cutover.
 type CloudError struct{ Err error }
 

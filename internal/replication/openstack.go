@@ -45,6 +45,9 @@ func (t *OpenStack) Disks(tracking cbt.Tracking) []int32 {
 func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source Source) Findings {
 	var f Findings
 	t.logIn(ctx, place, &f)
+	if t.environment != nil {
+		t.checkProject(ctx, source.Status.VM.Path, &f)
+	}
 	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
 		"migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration")
 	if len(problems) > 0 {
@@ -77,10 +80,38 @@ func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findin
 	} else if problems := migratekit.CheckOpenStack(place.Getenv); !problems.None() {
 		f.Errors = append(f.Errors, &EnvironmentError{problems}, &CloudError{Err: err})
 	} else {
-		f.warn(SubjectNone, "OpenStack Unreachable",
-			"OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover fails as long as that is so.", outage)
+		f.warn(SubjectNone, "OpenStack Unreachable", unreachableText, outage)
 	}
 }
+
+// checkProject looks for what the replication refers to. What a cutover needs is a warning before it, so that mistakes show early.
+func (t *OpenStack) checkProject(ctx context.Context, path string, f *Findings) {
+	request := openstack.Request{
+		Cutover: t.Cutover, AvailabilityZone: t.AvailabilityZone, VolumeType: t.VolumeType, FlavorID: t.FlavorID, SecurityGroupIDs: t.SecurityGroupIDs,
+	}
+	for _, mapping := range t.NetworkMappings {
+		request.Networks = append(request.Networks, openstack.NetworkRequest{NetworkID: mapping.NetworkID, SubnetID: mapping.SubnetID, IP: mapping.IP})
+	}
+	problems, err := t.Cloud.Check(ctx, request)
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok && !t.Final() {
+		f.warn(SubjectNone, "OpenStack Unreachable", unreachableText, outage)
+		return
+	}
+	if err != nil {
+		f.Errors = append(f.Errors, &CloudError{Err: err})
+		return
+	}
+	for _, problem := range problems {
+		if problem.Error {
+			f.Errors = append(f.Errors, &TargetError{At: problem.At, Text: problem.Text})
+			continue
+		}
+		f.warn(SubjectTarget, "OpenStack Lacks What a Cutover Needs", "%s The cutover of %q will be refused.", problem.Text, path)
+		f.Warnings[len(f.Warnings)-1].At = problem.At
+	}
+}
+
+const unreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover fails as long as that is so."
 
 func (t *OpenStack) warnGrown(source Source, f *Findings) {
 	var grown []string

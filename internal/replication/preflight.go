@@ -23,6 +23,8 @@ type Findings struct {
 type Warning struct {
 	Subject         Subject
 	Summary, Detail string
+	// At is the attribute inside openstack, for SubjectTarget: names and indexes.
+	At []any
 }
 
 // Subject is the part of the configuration that a finding is about.
@@ -35,10 +37,11 @@ const (
 	SubjectExports
 	SubjectPlannedCycle
 	SubjectCutover
+	SubjectTarget
 )
 
 func (f *Findings) warn(subject Subject, summary, format string, args ...any) {
-	f.Warnings = append(f.Warnings, Warning{subject, summary, fmt.Sprintf(format, args...)})
+	f.Warnings = append(f.Warnings, Warning{Subject: subject, Summary: summary, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (f *Findings) add(other Findings) {

@@ -1,5 +1,5 @@
-// Package openstacktest is an OpenStack for tests: it refuses what the real one refuses, with its status codes, and counts calls. It has Keystone and
-// Cinder.
+// Package openstacktest is an OpenStack for tests: it refuses what the real one refuses, with its status codes, and counts calls. It has Keystone,
+// Cinder's volumes, and the lists of Cinder, Nova and Neutron that a migration refers to.
 package openstacktest
 
 import (
@@ -50,6 +50,9 @@ type Cloud struct {
 	calls   map[string]int
 	status  int // of every answer, 0 for the right one
 	page    int
+	items   map[Kind][]item
+	// forbidden lists are refused with 403.
+	forbidden map[Kind]bool
 }
 
 // Start starts a cloud.
@@ -64,12 +67,19 @@ func (c *Cloud) CA() []byte {
 }
 
 func start(serve func(http.Handler) *httptest.Server) *Cloud {
-	c := &Cloud{tokens: map[string]bool{}, calls: map[string]int{}, page: 1000}
+	c := &Cloud{tokens: map[string]bool{}, calls: map[string]int{}, page: 1000, items: map[Kind][]item{}, forbidden: map[Kind]bool{}}
+	c.Add(CinderZone, "nova", "").Add(NovaZone, "nova", "").Add(VolumeType, "7a1c1b0e-0f57-4c55-9a0f-4d8f3f6c1d11", "ssd")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /identity/v3/{$}", c.versions)
 	mux.HandleFunc("GET /identity/{$}", c.versions)
 	mux.HandleFunc("POST /identity/v3/auth/tokens", c.authenticate)
 	mux.HandleFunc("GET /volume/v3/{project}/volumes/detail", c.authorized(c.listVolumes))
+	mux.HandleFunc("GET /network/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]any{"versions": []any{map[string]any{
+			"id": "v2.0", "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": c.server.URL + "/network/v2.0/"}},
+		}}})
+	})
+	c.serveInventory(mux)
 	c.server = serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		c.calls[r.Method+" "+r.URL.Path]++
@@ -232,6 +242,8 @@ func (c *Cloud) authenticate(w http.ResponseWriter, r *http.Request) {
 		"catalog": []any{
 			map[string]any{"id": "k", "type": "identity", "name": "keystone", "endpoints": endpoint("/identity/v3")},
 			map[string]any{"id": "c", "type": "block-storage", "name": "cinder", "endpoints": endpoint("/volume/v3/" + ProjectID)},
+			map[string]any{"id": "n", "type": "compute", "name": "nova", "endpoints": endpoint("/compute/v2.1")},
+			map[string]any{"id": "q", "type": "network", "name": "neutron", "endpoints": endpoint("/network")},
 		},
 	}})
 }
@@ -245,7 +257,7 @@ func (c *Cloud) authorized(next http.HandlerFunc) http.HandlerFunc {
 		switch {
 		case !valid:
 			refuse(w, http.StatusUnauthorized, "The request you have made requires authentication.")
-		case r.PathValue("project") != ProjectID:
+		case strings.HasPrefix(r.URL.Path, "/volume/") && r.PathValue("project") != ProjectID:
 			refuse(w, http.StatusBadRequest, "Malformed request url")
 		default:
 			next(w, r)
