@@ -18,6 +18,8 @@ type Request struct {
 	AvailabilityZone, VolumeType, FlavorID string
 	Networks                               []NetworkRequest
 	SecurityGroupIDs                       []string
+	// CPUs and MemoryMB are the size of the source; 0 is not compared.
+	CPUs, MemoryMB int
 }
 
 // NetworkRequest is what one network card wants.
@@ -35,8 +37,9 @@ type Problem struct {
 
 // facts are the lists that a request needs.
 type facts struct {
-	cinderZones, novaZones, types, flavors, networks, groups []named
-	subnets                                                  []subnet
+	cinderZones, novaZones, types, networks, groups []named
+	flavors                                         []flavor
+	subnets                                         []subnet
 }
 
 // Check compares a request with the project. It reads only the lists that the request needs, each once in this process. Errors are those of a login.
@@ -96,7 +99,15 @@ func (r Request) compare(known facts) []Problem {
 	missing(true, "availability zone of Cinder", r.AvailabilityZone, known.cinderZones, "availability_zone")
 	missing(r.Cutover, "availability zone of Nova", r.AvailabilityZone, known.novaZones, "availability_zone")
 	missing(true, "volume type", r.VolumeType, known.types, "volume_type")
-	missing(r.Cutover, "flavor", r.FlavorID, known.flavors, "flavor_id")
+	var sizes []named
+	for _, each := range known.flavors {
+		sizes = append(sizes, each.named)
+		if each.id == r.FlavorID && (each.cpus < r.CPUs || each.memoryMB < r.MemoryMB) {
+			problems = append(problems, Problem{At: []any{"flavor_id"}, Text: fmt.Sprintf(
+				"The flavor %s has %d CPUs and %d MiB, and the source has %d CPUs and %d MiB.", each.named, each.cpus, each.memoryMB, r.CPUs, r.MemoryMB)})
+		}
+	}
+	missing(r.Cutover, "flavor", r.FlavorID, sizes, "flavor_id")
 	for i, id := range r.SecurityGroupIDs {
 		missing(r.Cutover, "security group", id, known.groups, "security_group_ids", i)
 	}

@@ -35,6 +35,12 @@ type subnet struct {
 	network, cidr, gateway string
 }
 
+// flavor is a named with its size.
+type flavor struct {
+	named
+	memoryMB, cpus int
+}
+
 // list is a list of the project that is read once and shared by all VMs. An outage is remembered for outagePause.
 type list[T any] struct {
 	turn   chan struct{}
@@ -72,13 +78,14 @@ func (l *list[T]) get(ctx context.Context, load func() ([]T, error)) ([]T, error
 
 // lists are those that the checks need.
 type lists struct {
-	cinderZones, novaZones, types, flavors, networks, groups *list[named]
-	subnets                                                  *list[subnet]
+	cinderZones, novaZones, types, networks, groups *list[named]
+	flavors                                         *list[flavor]
+	subnets                                         *list[subnet]
 }
 
 func newLists() lists {
 	return lists{
-		cinderZones: newList[named](), novaZones: newList[named](), types: newList[named](), flavors: newList[named](),
+		cinderZones: newList[named](), novaZones: newList[named](), types: newList[named](), flavors: newList[flavor](),
 		networks: newList[named](), groups: newList[named](), subnets: newList[subnet](),
 	}
 }
@@ -148,10 +155,10 @@ func (c *Client) listVolumeTypes(ctx context.Context) ([]named, error) {
 		each(volumetypes.ExtractVolumeTypes, func(t volumetypes.VolumeType) named { return named{t.ID, t.Name} }))
 }
 
-func (c *Client) listFlavors(ctx context.Context) ([]named, error) {
+func (c *Client) listFlavors(ctx context.Context) ([]flavor, error) {
 	return read(ctx, c, c.lists.flavors, "flavors", "Nova", openstack.NewComputeV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return flavors.ListDetail(s, flavors.ListOpts{}) },
-		each(flavors.ExtractFlavors, func(f flavors.Flavor) named { return named{f.ID, f.Name} }))
+		each(flavors.ExtractFlavors, func(f flavors.Flavor) flavor { return flavor{named{f.ID, f.Name}, f.RAM, f.VCPUs} }))
 }
 
 func (c *Client) listNetworks(ctx context.Context) ([]named, error) {

@@ -10,6 +10,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/openstack"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 var _ Target = (*OpenStack)(nil)
@@ -46,8 +47,9 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	var f Findings
 	t.logIn(ctx, place, &f)
 	if t.environment != nil {
-		t.checkProject(ctx, source.Status.VM.Path, &f)
+		t.checkProject(ctx, source.Status.VM, &f)
 	}
+	t.checkCards(source.Status.VM, &f)
 	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
 		"migratekit copies every disk to OpenStack, so give it a form that can be tracked, or detach it for the migration")
 	if len(problems) > 0 {
@@ -85,9 +87,10 @@ func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findin
 }
 
 // checkProject looks for what the replication refers to. What a cutover needs is a warning before it, so that mistakes show early.
-func (t *OpenStack) checkProject(ctx context.Context, path string, f *Findings) {
+func (t *OpenStack) checkProject(ctx context.Context, vm *vsphere.VM, f *Findings) {
 	request := openstack.Request{
 		Cutover: t.Cutover, AvailabilityZone: t.AvailabilityZone, VolumeType: t.VolumeType, FlavorID: t.FlavorID, SecurityGroupIDs: t.SecurityGroupIDs,
+		CPUs: int(vm.CPUs), MemoryMB: int(vm.MemoryMB),
 	}
 	for _, mapping := range t.NetworkMappings {
 		request.Networks = append(request.Networks, openstack.NetworkRequest{NetworkID: mapping.NetworkID, SubnetID: mapping.SubnetID, IP: mapping.IP})
@@ -106,8 +109,43 @@ func (t *OpenStack) checkProject(ctx context.Context, path string, f *Findings) 
 			f.Errors = append(f.Errors, &TargetError{At: problem.At, Text: problem.Text})
 			continue
 		}
-		f.warn(SubjectTarget, "OpenStack Lacks What a Cutover Needs", "%s The cutover of %q will be refused.", problem.Text, path)
+		f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s Mend it before the cutover of %q.", problem.Text, vm.Path)
 		f.Warnings[len(f.Warnings)-1].At = problem.At
+	}
+}
+
+// checkCards compares the mappings with the VM's network cards: a card without a mapping ends a cutover of migratekit before it begins.
+func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
+	if len(t.NetworkMappings) == 0 {
+		return
+	}
+	mapped := map[string]bool{}
+	for _, mapping := range t.NetworkMappings {
+		mapped[strings.ToLower(mapping.MAC)] = true
+	}
+	var without []string
+	known := map[string]bool{}
+	for _, card := range vm.Cards {
+		known[card.MAC] = true
+		if !mapped[card.MAC] {
+			without = append(without, fmt.Sprintf("%s (%s)", card.Label, card.MAC))
+		}
+	}
+	at := []any{"network_mappings"}
+	if len(without) > 0 {
+		text := fmt.Sprintf("%s has network cards without a mapping: %s. migratekit maps every card: add a mapping for each.", vm.Path, strings.Join(without, ", "))
+		if t.Cutover {
+			f.Errors = append(f.Errors, &TargetError{At: at, Text: text})
+		} else {
+			f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s", text)
+			f.Warnings[len(f.Warnings)-1].At = at
+		}
+	}
+	for i, mapping := range t.NetworkMappings {
+		if !known[strings.ToLower(mapping.MAC)] {
+			f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%q has no network card with the MAC address %s, so this mapping has no effect.", vm.Path, mapping.MAC)
+			f.Warnings[len(f.Warnings)-1].At = []any{"network_mappings", i, "mac"}
+		}
 	}
 }
 

@@ -208,3 +208,37 @@ func TestStallTimeout(t *testing.T) {
 		t.Errorf("a large disk: %s", got)
 	}
 }
+
+// Every network card needs a mapping for a cutover, and a mapping without a card has no effect. Case does not matter.
+func TestNetworkCards(t *testing.T) {
+	t.Parallel()
+	vm := &vsphere.VM{Path: "/DC0/vm/web01", Cards: []vsphere.NetworkCard{{Label: "Network adapter 1", MAC: "00:50:56:aa:bb:01"}, {Label: "Network adapter 2", MAC: "00:50:56:aa:bb:02"}}}
+	mapping := func(macs ...string) (mappings []migratekit.NetworkMapping) {
+		for _, mac := range macs {
+			mappings = append(mappings, migratekit.NetworkMapping{MAC: mac})
+		}
+		return mappings
+	}
+	for name, test := range map[string]struct {
+		cutover          bool
+		macs             []string
+		errors, warnings int
+	}{
+		"all":                      {true, []string{"00:50:56:AA:BB:01", "00:50:56:aa:bb:02"}, 0, 0},
+		"one without a mapping":    {true, []string{"00:50:56:aa:bb:01"}, 1, 0},
+		"weeks before the cutover": {false, []string{"00:50:56:aa:bb:01"}, 0, 1},
+		"a mapping without a card": {true, []string{"00:50:56:aa:bb:01", "00:50:56:aa:bb:02", "00:50:56:aa:bb:03"}, 0, 1},
+		"no mappings are written":  {false, nil, 0, 0},
+		"both":                     {true, []string{"00:50:56:aa:bb:03"}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := &OpenStack{OpenStack: migratekit.OpenStack{Cutover: test.cutover, NetworkMappings: mapping(test.macs...)}}
+			var found Findings
+			target.checkCards(vm, &found)
+			if len(found.Errors) != test.errors || len(found.Warnings) != test.warnings {
+				t.Errorf("%+v", found)
+			}
+		})
+	}
+}

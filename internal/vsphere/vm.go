@@ -47,6 +47,9 @@ type VM struct {
 	Windows bool
 	// ToolsRunning is true if VMware Tools is running in the guest.
 	ToolsRunning bool
+	// CPUs is the number of virtual CPUs, MemoryMB their memory in MiB.
+	CPUs, MemoryMB int32
+	Cards          []NetworkCard
 	// DisabledMethods lists the API methods that are disabled on the VM.
 	DisabledMethods []string
 	Disks           []Disk
@@ -75,6 +78,13 @@ type Disk struct {
 	MultiWriter bool
 	// ChangeID is "<epoch>/<sequence>", "" if CBT does not work on the disk.
 	ChangeID string
+}
+
+// NetworkCard is a virtual network card.
+type NetworkCard struct {
+	Label string
+	// MAC is in lower case.
+	MAC string
 }
 
 func (d Disk) String() string { return fmt.Sprintf("%s (device key %d)", d.Label, d.Key) }
@@ -114,6 +124,8 @@ var vmProperties = []string{
 	"config.flags",
 	"config.guestId",
 	"config.hardware.device",
+	"config.hardware.memoryMB",
+	"config.hardware.numCPU",
 	"config.instanceUuid",
 	"config.keyId",
 	"config.template",
@@ -166,6 +178,8 @@ func newVM(from *mo.VirtualMachine) *VM {
 		vm.SnapshotLocked = config.Flags.SnapshotLocked != nil && *config.Flags.SnapshotLocked
 		vm.Disks = newDisks(config.Hardware.Device, currentDepth(from.Snapshot, vm.Snapshots))
 		vm.SharedBus = sharedBus(config.Hardware.Device)
+		vm.CPUs, vm.MemoryMB = config.Hardware.NumCPU, config.Hardware.MemoryMB
+		vm.Cards = networkCards(config.Hardware.Device)
 	}
 	if from.Guest != nil {
 		vm.ToolsRunning = from.Guest.ToolsRunningStatus == string(types.VirtualMachineToolsRunningStatusGuestToolsRunning)
@@ -198,6 +212,16 @@ func sharedBus(devices []types.BaseVirtualDevice) []string {
 		}
 	}
 	return labels
+}
+
+func networkCards(devices []types.BaseVirtualDevice) []NetworkCard {
+	var cards []NetworkCard
+	for _, device := range devices {
+		if card, ok := device.(types.BaseVirtualEthernetCard); ok {
+			cards = append(cards, NetworkCard{label(device.GetVirtualDevice()), strings.ToLower(card.GetVirtualEthernetCard().MacAddress)})
+		}
+	}
+	return cards
 }
 
 // currentDepth returns the depth of the VM's current snapshot, 0 without one.
