@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-log/tflog"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 // newLogger returns a logger for the lower packages. It writes to Terraform's log.
@@ -27,7 +29,7 @@ func (h tflogHandler) Handle(ctx context.Context, record slog.Record) error {
 		fields[field.Key] = fieldValue(field.Value)
 		return true
 	})
-	if send, ok := ctx.Value(progressKey{}).(func(string)); ok && record.Level >= slog.LevelInfo {
+	if send, ok := ctx.Value(progressKey{}).(func(string)); ok && record.Level >= vsphere.LevelStep {
 		send(progressText(record))
 	}
 	switch {
@@ -60,7 +62,7 @@ func (h tflogHandler) WithGroup(string) slog.Handler { return h }
 
 type progressKey struct{}
 
-// withProgress returns a context that also passes records logged with it at INFO and above to send. The
+// withProgress returns a context that also passes records logged with it at vsphere.LevelStep and above to send. The
 // goroutine that logs calls send.
 func withProgress(ctx context.Context, send func(text string)) context.Context {
 	return context.WithValue(ctx, progressKey{}, send)

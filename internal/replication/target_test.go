@@ -14,6 +14,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 func place(environment map[string]string) migratekit.Place {

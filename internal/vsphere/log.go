@@ -10,6 +10,9 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
+// LevelStep is the level of what the progress of one action shows, and a log at INFO does not: a fleet has too much of it.
+const LevelStep = slog.LevelInfo - 1
+
 // logged logs the name and duration of each call, but not its content: it may contain a password.
 type logged struct {
 	next soap.RoundTripper

@@ -110,6 +110,6 @@ func (c *Client) run(
 		c.log.WarnContext(ctx, "Task failed", append(fields, "error", err.Error())...)
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	c.log.DebugContext(ctx, "Task completed", fields...)
+	c.log.Log(ctx, LevelStep, "Task completed", fields...)
 	return result, nil
 }
