@@ -13,6 +13,7 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -122,8 +123,10 @@ resource "vma_replication" "vm" {
 	}
 	fail := migratekittest.Fail + "=2001"
 	env := []string{"VMA_MIGRATEKIT_PATH=" + program, migratekittest.Volumes + "=" + dir, "VMA_LOG_DIRECTORY=" + filepath.Join(dir, "logs")}
-	for _, name := range []string{"OS_AUTH_URL", "OS_USERNAME", "OS_PASSWORD", "OS_PROJECT_ID", "OS_DOMAIN_NAME"} {
-		env = append(env, name+"=x")
+	cloud := openstacktest.Start()
+	defer cloud.Close()
+	for name, value := range cloud.Environment() {
+		env = append(env, name+"="+value)
 	}
 	defer func() { b.cli.extra = nil }()
 	b.cli.extra = append(slices.Clone(env), fail)

@@ -74,7 +74,7 @@ func (c *Client) Check(ctx context.Context, request Request) ([]Problem, error) 
 	problems := request.compare(known)
 	for _, denied := range forbidden {
 		if denied != nil {
-			problems = append(problems, Problem{Text: denied.Error() + ", so they were not checked"})
+			problems = append(problems, Problem{Text: fmt.Sprintf("The account may not list the %s, so they were not checked: %v.", denied.What, denied.Err)})
 		}
 	}
 	return problems, nil

@@ -89,6 +89,9 @@ func (s *session) service(name string, connect connect) (*gophercloud.ServiceCli
 // outagePause is how long after a failed login all callers get the same answer: the VMs of a plan must not wait for each other's timeouts.
 const outagePause = 10 * time.Second
 
+// refusalPause is how long a refused login is remembered: for the life of the process.
+const refusalPause = 10000 * time.Hour
+
 // open logs in, or returns the session that there is. Errors: LoginError, AuthError, TrustError, UnreachableError.
 func (c *Client) open(ctx context.Context) (*session, error) {
 	select {
@@ -104,10 +107,15 @@ func (c *Client) open(ctx context.Context) (*session, error) {
 		return nil, c.failed
 	}
 	s, err := c.logIn(ctx)
-	if _, outage := errors.AsType[*UnreachableError](err); outage && ctx.Err() == nil {
+	switch _, outage := errors.AsType[*UnreachableError](err); {
+	case err == nil:
+		c.session = s
+	case ctx.Err() != nil:
+	case outage:
 		c.failed, c.until = err, time.Now().Add(outagePause)
+	default: // a refused password is not sent again: Keystone may lock the account
+		c.failed, c.until = err, time.Now().Add(refusalPause)
 	}
-	c.session = s
 	return s, err
 }
 
@@ -127,7 +135,11 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 	provider.HTTPClient = http.Client{Transport: transport, Timeout: callTimeout}
 	provider.UserAgent.Prepend(c.userAgent)
 	if err := openstack.Authenticate(ctx, provider, login.options()); err != nil {
-		return nil, classify(fmt.Errorf("log in to OpenStack at %s: %w", login.AuthURL, err))
+		err = classify(fmt.Errorf("log in to OpenStack at %s: %w", login.AuthURL, err))
+		if !isTyped(err) { // such as 404: it is no Keystone
+			err = &AuthError{err}
+		}
+		return nil, err
 	}
 	s := &session{login: login, provider: provider, services: map[string]*gophercloud.ServiceClient{}}
 	token, ok := provider.GetAuthResult().(tokens.CreateResult)
@@ -184,7 +196,18 @@ func classify(err error) error {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return &TrustError{err}
 	}
-	return &UnreachableError{err}
+	if _, ok := errors.AsType[net.Error](err); ok { // url.Error is one
+		return &UnreachableError{err}
+	}
+	return err
+}
+
+// isTyped reports whether classify knew the kind of an error.
+func isTyped(err error) bool {
+	_, refused := errors.AsType[*AuthError](err)
+	_, trust := errors.AsType[*TrustError](err)
+	_, outage := errors.AsType[*UnreachableError](err)
+	return refused || trust || outage
 }
 
 // TrustedCAs returns what cacert_file has, in PEM; nil if there is none. The error is a LoginError.

@@ -147,6 +147,19 @@ func TestErrorsOfTheCloud(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	before := cloud.Calls()["POST /identity/v3/auth/tokens"]
+	refused := newClient(t, wrong)
+	for range 20 {
+		_, _ = refused.Volumes(t.Context())
+	}
+	if n := cloud.Calls()["POST /identity/v3/auth/tokens"] - before; n != 1 {
+		t.Errorf("a refused password was sent %d times", n)
+	}
+	page := cloud.Environment()
+	page["OS_AUTH_URL"] = strings.TrimSuffix(cloud.AuthURL(), "/identity/v3") + "/dashboard/v3"
+	if _, err := newClient(t, page).Volumes(t.Context()); !is[*AuthError](err) {
+		t.Errorf("an address that is no Keystone: %v", err)
+	}
 	nobody := cloud.Environment()
 	nobody["OS_AUTH_URL"] = "http://127.0.0.1:1/v3"
 	if _, err := newClient(t, nobody).Volumes(t.Context()); !is[*UnreachableError](err) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/volumes"
@@ -13,7 +12,7 @@ import (
 
 // Volume is a volume that migratekit made. Source of the metadata: migratekit's source.
 type Volume struct {
-	ID, Name, Status, Type, Zone string
+	ID, Name, Status string
 	// SizeGiB is in GiB.
 	SizeGiB int
 	// VMMoid and DeviceKey say which disk it is a copy of.
@@ -24,10 +23,9 @@ type Volume struct {
 	AttachedTo []string
 	// CycleEndedAt is when the last cycle ended, in RFC 3339, "" if unknown.
 	CycleEndedAt string
-	CreatedAt    time.Time
 }
 
-// The keys of migratekit's metadata on a volume.
+// The keys of a volume's metadata: migratekit's, and metadataEndedAt, which whoever runs cycles may set.
 const (
 	metadataMark     = "migrate_kit"
 	metadataVM       = "vm"
@@ -69,9 +67,9 @@ func (c *Client) Volumes(ctx context.Context) ([]Volume, error) {
 
 func newVolume(from volumes.Volume) Volume {
 	volume := Volume{
-		ID: from.ID, Name: from.Name, Status: from.Status, Type: from.VolumeType, Zone: from.AvailabilityZone, SizeGiB: from.Size,
+		ID: from.ID, Name: from.Name, Status: from.Status, SizeGiB: from.Size,
 		VMMoid: from.Metadata[metadataVM], DeviceKey: from.Metadata[metadataDisk],
-		ChangeID: from.Metadata[metadataChangeID], CycleEndedAt: from.Metadata[metadataEndedAt], CreatedAt: from.CreatedAt,
+		ChangeID: from.Metadata[metadataChangeID], CycleEndedAt: from.Metadata[metadataEndedAt],
 	}
 	for _, attachment := range from.Attachments {
 		volume.AttachedTo = append(volume.AttachedTo, attachment.ServerID)

@@ -136,7 +136,7 @@ func (m *replicationModel) continues(state replicationModel) {
 func (m *replicationModel) failAgain(state replicationModel, reason string, p *providerData) {
 	m.continues(state)
 	m.vmNames = state.vmNames
-	m.Status, m.LastError = types.StringValue(statusFailed), types.StringValue(reason)
+	m.Status, m.LastError = types.StringValue(statusFailed), types.StringValue(p.flat(reason))
 	if m.PlannedCycle.IsUnknown() {
 		m.PlannedCycle = types.MapNull(types.StringType)
 	}

@@ -119,15 +119,10 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	if r.data.warnsBlocked(config.OnBlocked) {
-		vm := config.vmNames
-		if state != nil {
-			vm = state.vmNames
-		}
-		defer func() {
-			resp.Diagnostics = warnBlocked(resp.Diagnostics, "Change Tracking Blocked", vm.shown(), config.at())
-		}()
-	}
+	existing := namesOf(state)
+	defer func() {
+		resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Change Tracking Blocked", config.OnBlocked, config.vmNames, existing)
+	}()
 	status := r.data.findPlanned(ctx, config.vmNames, namesOf(state), req.Private, resp)
 	if status == nil || resp.Diagnostics.HasError() {
 		return

@@ -84,7 +84,7 @@ func is[E error](err error) bool {
 }
 
 // warnBlocked replaces all problems of one VM by a single warning. Other diagnostics stay as they are.
-func warnBlocked(diags diag.Diagnostics, summary, vm string, at path.Path) diag.Diagnostics {
+func warnBlocked(diags diag.Diagnostics, summary, effect, vm string, at path.Path) diag.Diagnostics {
 	var kept diag.Diagnostics
 	var problems []string
 	for _, d := range diags {
@@ -98,8 +98,20 @@ func warnBlocked(diags diag.Diagnostics, summary, vm string, at path.Path) diag.
 		return diags
 	}
 	kept.Append(diag.NewAttributeWarningDiagnostic(at, onVM(summary, vm),
-		fmt.Sprintf("The apply fails for this virtual machine and continues with the others, because on_blocked is %q.\n\n%s", onBlockedWarn, strings.Join(problems, "\n\n"))))
+		fmt.Sprintf("%s, because on_blocked is %q.\n\n%s", effect, onBlockedWarn, strings.Join(problems, "\n\n"))))
 	return kept
+}
+
+// warnIfBlocked replaces the problems of a plan by a warning if on_blocked says so. setting is the resource's on_blocked, state nil for a create.
+func (p *providerData) warnIfBlocked(diags diag.Diagnostics, summary string, setting types.String, config vmNames, state *vmNames) diag.Diagnostics {
+	if !p.warnsBlocked(setting) {
+		return diags
+	}
+	vm := config
+	if state != nil {
+		vm = *state
+	}
+	return warnBlocked(diags, summary, "The apply fails for this virtual machine and continues with the others", vm.shown(), config.at())
 }
 
 // onVM ends the summary of a warning with the VM's path: Terraform folds warnings that have the same summary.

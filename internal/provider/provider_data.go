@@ -226,6 +226,11 @@ func toProviderData(data any, diags *diag.Diagnostics) *providerData {
 func (p *providerData) oneLine(err error, tail []string) string {
 	reasons := slices.DeleteFunc(slices.Clone(tail), func(line string) bool { return !strings.HasPrefix(line, "Error:") })
 	text := strings.Join(append([]string{err.Error()}, reasons...), ": ")
+	return p.flat(text)
+}
+
+// flat makes a text from others one line of bounded length, without secrets.
+func (p *providerData) flat(text string) string {
 	return p.cleanText(strings.Join(strings.Fields(text), " "), maxSummary)
 }
 

@@ -151,7 +151,7 @@ func environmentDiagnostic(err *replication.EnvironmentError) diag.Diagnostic {
 	}
 	what = strings.Join(append([]string{what}, err.Unsupported...), ". ") + "."
 	return diag.NewErrorDiagnostic("Missing OpenStack Environment",
-		what+" Set the variables in migratekit_environment of the provider or in the environment of Terraform: OS_AUTH_URL; a user (OS_USERNAME with OS_DOMAIN_NAME or OS_DOMAIN_ID, or OS_USERID) with OS_PASSWORD and a project, "+
+		what+" Set openstack in the provider block, or the variables in migratekit_environment of the provider or in the environment of Terraform: OS_AUTH_URL; a user (OS_USERNAME with OS_DOMAIN_NAME or OS_DOMAIN_ID, or OS_USERID) with OS_PASSWORD and a project, "+
 			"or an application credential (OS_APPLICATION_CREDENTIAL_ID and OS_APPLICATION_CREDENTIAL_SECRET). Nothing was changed: migratekit itself would fail only after it created a snapshot.")
 }
 

@@ -51,13 +51,11 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if state != nil && (len(resp.RequiresReplace) > 0 || state.NBD.IsNull() != plan.NBD.IsNull()) {
 		state.warnChainEnds(&resp.Diagnostics)
 	}
-	if r.data.warnsBlocked(config.OnBlocked) {
-		vm := config.vmNames
-		if state != nil {
-			vm = state.vmNames
-		}
-		resp.Diagnostics = warnBlocked(resp.Diagnostics, "Replication Blocked", vm.shown(), config.at())
+	var existing *vmNames
+	if state != nil {
+		existing = &state.vmNames
 	}
+	resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Replication Blocked", config.OnBlocked, config.vmNames, existing)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 

@@ -204,7 +204,9 @@ func (r *replicationResource) cycle(
 	cycle := plan.toCycle(ctx, state, status.VM.Moid, r.data, private, &problems)
 	cycle.Timeout = timeout
 	if diags.Append(problems...); problems.HasError() {
-		plan.failAgain(state, problems.Errors()[0].Detail(), r.data)
+		if create {
+			plan.failAgain(state, problems.Errors()[0].Detail(), r.data)
+		}
 		return cycleRefused
 	}
 	if plan.PlannedCycle.IsUnknown() { // nothing was announced

@@ -173,7 +173,7 @@ func replicationResults() map[string]schema.Attribute {
 				},
 				"log_file":             schema.StringAttribute{MarkdownDescription: "Path of migratekit's log of the cycle.", Computed: true},
 				"duration_seconds":     schema.Int64Attribute{MarkdownDescription: "How long migratekit ran, in seconds.", Computed: true},
-				"bytes_per_second":     schema.Int64Attribute{MarkdownDescription: "`changed_bytes` by `duration_seconds`; null if the bytes are not known.", Computed: true},
+				"bytes_per_second":     schema.Int64Attribute{MarkdownDescription: "`changed_bytes` divided by `duration_seconds`; null if the bytes are not known.", Computed: true},
 				"changed_bytes_reason": schema.StringAttribute{MarkdownDescription: "Why `changed_bytes` is not known; null if it is known.", Computed: true},
 			},
 		},

@@ -19,7 +19,7 @@ import (
 var titleAt = map[string]int{
 	"NewErrorDiagnostic": 0, "NewWarningDiagnostic": 0, "AddError": 0, "AddWarning": 0,
 	"NewAttributeErrorDiagnostic": 1, "NewAttributeWarningDiagnostic": 1, "AddAttributeError": 1, "AddAttributeWarning": 1,
-	"onVM": 0, "warnBlocked": 1,
+	"onVM": 0, "warnBlocked": 1, "warnIfBlocked": 1,
 	"vmDiagnostic": 0, // the part after "Unable to"
 }
 

@@ -65,7 +65,7 @@ func (p *providerData) refuseRead(refused diag.Diagnostic, setting types.String,
 	if !p.warnsBlocked(setting) {
 		return diag.Diagnostics{refused}
 	}
-	return warnBlocked(diag.Diagnostics{refused}, "Refresh Blocked", state.shown(), path.Root("id"))
+	return warnBlocked(diag.Diagnostics{refused}, "Refresh Blocked", "The state was not refreshed", state.shown(), path.Root("id"))
 }
 
 // wrongNameError is the error for a name that changed since the last apply and does not match the VM.

@@ -62,8 +62,8 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	return f
 }
 
-// logIn takes the login for migratekit. If OpenStack cannot be reached, that is a warning, unless the source would be shut down: migratekit then gets the
-// login as it was configured.
+// logIn takes the login for migratekit. An outage is only a warning, except for a cutover. After the warning, migratekit gets the variables as they are
+// configured, if it accepts them.
 func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findings) {
 	if t.Cloud == nil {
 		f.Errors = append(f.Errors, &EnvironmentError{migratekit.CheckOpenStack(place.Getenv)})
@@ -77,10 +77,10 @@ func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findin
 		t.environment = environment
 		return
 	}
-	if outage, ok := errors.AsType[*openstack.UnreachableError](err); !ok || t.Final() {
+	planning := place.Dial == nil
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); !ok || t.Final() ||
+		(!planning && !migratekit.CheckOpenStack(place.Getenv).None()) {
 		f.Errors = append(f.Errors, &CloudError{Err: err})
-	} else if problems := migratekit.CheckOpenStack(place.Getenv); !problems.None() {
-		f.Errors = append(f.Errors, &EnvironmentError{problems}, &CloudError{Err: err})
 	} else {
 		f.warn(SubjectNone, "OpenStack Unreachable", unreachableText, outage)
 	}
@@ -109,7 +109,7 @@ func (t *OpenStack) checkProject(ctx context.Context, vm *vsphere.VM, f *Finding
 			f.Errors = append(f.Errors, &TargetError{At: problem.At, Text: problem.Text})
 			continue
 		}
-		f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s Mend it before the cutover of %q.", problem.Text, vm.Path)
+		f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s", problem.Text)
 		f.Warnings[len(f.Warnings)-1].At = problem.At
 	}
 }
@@ -149,7 +149,7 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 	}
 }
 
-const unreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover fails as long as that is so."
+const unreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover is refused until it can be reached."
 
 func (t *OpenStack) warnGrown(source Source, f *Findings) {
 	var grown []string

@@ -54,8 +54,8 @@ func (r *Runner) admit(ctx context.Context, moid string) (status *cbt.Status, re
 	if status, err = read(); err != nil {
 		return nil, nil, err
 	}
-	for {
-		release, waited, err := r.slots.acquire(ctx, status.VM)
+	for again := false; ; again = true {
+		release, waited, err := r.slots.acquire(ctx, status.VM, again)
 		if err != nil || !waited {
 			return status, release, err
 		}

@@ -41,12 +41,16 @@ type slot struct {
 
 func newSlots(limits Limits, log *slog.Logger) *slots { return &slots{limits: limits, log: log} }
 
-// acquire waits until a cycle of the VM may start. waited reports whether it had to. The caller must call release, unless there is an error, which is a
-// WaitError.
-func (s *slots) acquire(ctx context.Context, vm *vsphere.VM) (release func(), waited bool, err error) {
+// acquire waits until a cycle of the VM may start; again puts it before all others, because it has waited already. waited reports whether it had to wait. The
+// caller must call release, unless there is an error, which is a WaitError.
+func (s *slots) acquire(ctx context.Context, vm *vsphere.VM, again bool) (release func(), waited bool, err error) {
 	own := &slot{vm: vm, ready: make(chan struct{})}
 	s.mu.Lock()
-	s.waiting = append(s.waiting, own)
+	if again {
+		s.waiting = slices.Insert(s.waiting, 0, own)
+	} else {
+		s.waiting = append(s.waiting, own)
+	}
 	s.admit()
 	reason := s.obstacle(own)
 	s.mu.Unlock()
@@ -76,8 +80,8 @@ func (s *slots) samePlace(before, now *vsphere.VM) bool {
 func (s *slots) release(own *slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	other := func(each *slot) bool { return each == own }
-	s.running, s.waiting = slices.DeleteFunc(s.running, other), slices.DeleteFunc(s.waiting, other)
+	isOwn := func(each *slot) bool { return each == own }
+	s.running, s.waiting = slices.DeleteFunc(s.running, isOwn), slices.DeleteFunc(s.waiting, isOwn)
 	s.admit()
 }
 
@@ -113,9 +117,9 @@ func obstacleOn(limit int, name string, running, ahead []*slot, places func(*vsp
 		return ""
 	}
 	for _, place := range places(vm) {
-		here := func(each *slot) bool { return !slices.Contains(places(each.vm), place) }
-		users := slices.DeleteFunc(slices.Clone(running), here)
-		earlier := slices.DeleteFunc(slices.Clone(ahead), here)
+		elsewhere := func(each *slot) bool { return !slices.Contains(places(each.vm), place) }
+		users := slices.DeleteFunc(slices.Clone(running), elsewhere)
+		earlier := slices.DeleteFunc(slices.Clone(ahead), elsewhere)
 		if len(users) >= limit || len(earlier) > 0 {
 			return fmt.Sprintf("%s on %s (concurrency.%s)", pathsOf(append(users, earlier...)), place, name)
 		}

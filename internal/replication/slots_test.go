@@ -46,7 +46,7 @@ func (q *queue) add(t *testing.T, vm *vsphere.VM) {
 	q.cancel[vm.Path] = cancel
 	q.mu.Unlock()
 	q.ended.Go(func() {
-		release, _, err := q.slots.acquire(ctx, vm)
+		release, _, err := q.slots.acquire(ctx, vm, false)
 		if err != nil {
 			return
 		}
@@ -121,12 +121,12 @@ func TestSlotsAreFirstComeFirstServed(t *testing.T) {
 func TestSlotsSayWhatACycleWaitsFor(t *testing.T) {
 	t.Parallel()
 	s := newSlots(Limits{Total: 2, PerHost: 1}, slog.New(slog.DiscardHandler))
-	if _, waited, err := s.acquire(t.Context(), slotVM("/DC0/vm/a", "host-1")); waited || err != nil {
+	if _, waited, err := s.acquire(t.Context(), slotVM("/DC0/vm/a", "host-1"), false); waited || err != nil {
 		t.Fatalf("waited %t, %v", waited, err)
 	}
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	_, waited, err := s.acquire(stopped, slotVM("/DC0/vm/b", "host-1"))
+	_, waited, err := s.acquire(stopped, slotVM("/DC0/vm/b", "host-1"), false)
 	if _, ok := errors.AsType[*WaitError](err); !ok || !waited || !errors.Is(err, context.Canceled) {
 		t.Errorf("waited %t, %v", waited, err)
 	}
@@ -168,7 +168,7 @@ func TestSlotsKeepTheirLimits(t *testing.T) {
 		for i := range 60 {
 			vm := slotVM(fmt.Sprintf("vm%d", i), fmt.Sprintf("host-%d", random.IntN(4)), fmt.Sprintf("ds-%d", random.IntN(3)), fmt.Sprintf("ds-%d", 3+random.IntN(3)))
 			cycles.Go(func() {
-				release, _, err := s.acquire(t.Context(), vm)
+				release, _, err := s.acquire(t.Context(), vm, false)
 				if err != nil {
 					t.Error(err)
 					return

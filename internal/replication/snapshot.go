@@ -163,11 +163,9 @@ func (r *Runner) measureLate(ctx context.Context, cycle *Cycle, status *cbt.Stat
 		if kind, _ := cbt.NextCycle(cycle.Previous[disk.Key], disk.ChangeID); known || kind == cbt.Full {
 			continue
 		}
-		bytes, err := r.vcenter.ChangedBytes(ctx, cycle.Moid, "", disk.Disk, cycle.Previous[disk.Key])
-		if err != nil {
-			return
+		if bytes, err := r.changedSince(ctx, cycle.Moid, "", disk.Disk, cycle.Previous[disk.Key]); err == nil {
+			into.changed[disk.Key] = bytes
 		}
-		into.changed[disk.Key] = bytes
 	}
 }
 

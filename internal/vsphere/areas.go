@@ -10,8 +10,8 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot, or now without one, which vCenter answers only for a VM that is
-// powered off. It queries page by
+// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot. An empty snapshot means the disk as it is now; vCenter allows that only
+// for a VM that is powered off. It queries page by
 // page until the capacity is reached; an empty page is not the end. Errors: ChangeTrackingUnusableError if the
 // disk needs a full copy, ErrNotFound if the snapshot was deleted.
 func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk Disk, since string) (int64, error) {

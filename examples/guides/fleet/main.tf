@@ -1,5 +1,10 @@
 terraform {
   required_version = ">= 1.11"
+
+  # Keep the state in a backend with workspaces and locks, such as s3 or pg: a runner
+  # forgets local files, and with them what was copied and what was cut over.
+  # backend "s3" {}
+
   required_providers {
     vma = { source = "vma-project/vma" }
   }
@@ -27,9 +32,10 @@ locals {
     if var.waves == null || contains(coalesce(var.waves, []), row.wave)
   }
 
-  # VMs that can never be tracked: no apply would succeed, and no drift check would say 0.
+  # VMs that can never be tracked: no apply would succeed, and every drift check would
+  # report changes. BIOS UUIDs may be used twice, so each has a list of reasons.
   untrackable = {
-    for vm in data.vma_cbt_statuses.all.vms : vm.vm_uuid => join("; ", vm.blockers)
+    for vm in data.vma_cbt_statuses.all.vms : vm.vm_uuid => join("; ", vm.blockers)...
     if vm.template || !vm.supported || !anytrue(vm.disks[*].trackable)
   }
 

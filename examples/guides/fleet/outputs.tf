@@ -15,7 +15,7 @@ output "attention" {
 
 output "excluded" {
   description = "VMs that can never be tracked, and why."
-  value       = { for id, row in local.rows : id => local.untrackable[row.vm_uuid] if contains(keys(local.untrackable), row.vm_uuid) }
+  value       = { for id, row in local.rows : id => join("; ", local.untrackable[row.vm_uuid]) if contains(keys(local.untrackable), row.vm_uuid) }
 }
 
 output "last_cycles" {

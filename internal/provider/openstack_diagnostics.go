@@ -1,0 +1,39 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
+)
+
+// openStackDiagnostic converts an error of OpenStack.
+func openStackDiagnostic(err error) diag.Diagnostic {
+	var login *openstack.LoginError
+	var refused *openstack.AuthError
+	var outage *openstack.UnreachableError
+	var trust *openstack.TrustError
+	switch {
+	case errors.As(err, &login):
+		problems := login.Unsupported
+		if len(login.Missing) > 0 {
+			problems = append([]string{"it has no " + strings.Join(login.Missing, ", ")}, problems...)
+		}
+		return diag.NewErrorDiagnostic("Missing OpenStack Environment",
+			"The login to OpenStack cannot be used: "+strings.Join(problems, "; ")+". A login comes from one source: from openstack in the provider block, else from the OS_* of migratekit_environment, else from those of Terraform's environment. "+
+				"It needs auth_url (OS_AUTH_URL); a user (OS_USERNAME with OS_USER_DOMAIN_NAME, or OS_USER_ID) with a password (OS_PASSWORD) and a project (OS_PROJECT_ID), or an application credential with its secret. Nothing was changed.")
+	case errors.As(err, &refused):
+		return diag.NewErrorDiagnostic("Unable to Log In to OpenStack",
+			fmt.Sprintf("OpenStack refused the login, or does not know the project or the region. Check openstack of the provider, or the OS_* variables. Nothing was changed.\n\n%v", refused))
+	case errors.As(err, &trust):
+		return diag.NewErrorDiagnostic("Unable to Trust OpenStack",
+			fmt.Sprintf("The certificate of OpenStack cannot be verified. Set cacert_file of openstack in the provider block (OS_CACERT) to the certificate of its authority. Nothing was changed.\n\n%v", trust))
+	case errors.As(err, &outage):
+		return diag.NewErrorDiagnostic("Unable to Connect to OpenStack",
+			fmt.Sprintf("OpenStack cannot be reached, or is not well. Check auth_url (OS_AUTH_URL), and check that this machine can reach it. Nothing was changed.\n\n%v", outage))
+	}
+	return diag.NewErrorDiagnostic("Unable to Read OpenStack", sentence(err))
+}
