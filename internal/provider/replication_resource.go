@@ -222,34 +222,8 @@ func (r *replicationResource) cycle(
 	if result.Started {
 		diags.Append(saveCopied(ctx, private, result.Status.VM)...)
 	}
-	for _, warning := range result.Warnings {
-		diags.AddAttributeWarning(at, onVM(warningSummary(warning), status.VM.Path), warning)
-	}
-	_, waiting := errors.AsType[*replication.WaitError](err)
-	var end ending
-	switch {
-	case err == nil:
-		end = cycleDone
-	case waiting:
-		end = cycleStopped
-	case errors.Is(ctx.Err(), context.Canceled):
-		end = cycleInterrupted
-	case result.Started:
-		end = cycleFailed
-	default:
-		end = cycleRefused
-	}
-	kept := ""
-	if create {
-		kept = plan.keptAfterFirst(result)
-	}
-	switch saved := create && (end != cycleStopped || !state.ID.IsNull()); end {
-	case cycleDone:
-	case cycleStopped, cycleInterrupted:
-		diags.Append(interruptedDiagnostic(at, status.VM, result, err, saved))
-	case cycleFailed, cycleRefused:
-		diags.Append(cycleDiagnostics(at, status.VM, result, err, kept)...)
-	}
+	end := endingOf(ctx, result, err)
+	r.report(at, status.VM, plan, state, create, end, result, err, diags)
 	plan.fromResult(ctx, result, end, state, diags)
 	plan.LastError = types.StringNull()
 	if err != nil {
@@ -259,4 +233,41 @@ func (r *replicationResource) cycle(
 		plan.CBTEnabled = types.BoolValue(status.Tracked())
 	}
 	return end
+}
+
+func endingOf(ctx context.Context, result *replication.Result, err error) ending {
+	_, waiting := errors.AsType[*replication.WaitError](err)
+	switch {
+	case err == nil:
+		return cycleDone
+	case waiting:
+		return cycleStopped
+	case errors.Is(ctx.Err(), context.Canceled):
+		return cycleInterrupted
+	case result.Started:
+		return cycleFailed
+	}
+	return cycleRefused
+}
+
+// report adds the warnings of a cycle, and its error. An interrupt is a warning where state is saved.
+func (r *replicationResource) report(
+	at path.Path, vm *vsphere.VM, plan *replicationModel, state replicationModel, create bool, end ending, result *replication.Result, err error,
+	diags *diag.Diagnostics,
+) {
+	for _, warning := range result.Warnings {
+		diags.AddAttributeWarning(at, onVM(warningSummary(warning), vm.Path), warning)
+	}
+	switch end {
+	case cycleDone:
+	case cycleStopped, cycleInterrupted:
+		saved := create && (end == cycleInterrupted || !state.ID.IsNull())
+		diags.Append(interruptedDiagnostic(at, vm, result, err, saved))
+	case cycleFailed, cycleRefused:
+		kept := ""
+		if create {
+			kept = plan.keptAfterFirst(result)
+		}
+		diags.Append(cycleDiagnostics(at, vm, result, err, kept)...)
+	}
 }

@@ -103,6 +103,14 @@ func TestReplicationNBD(t *testing.T) {
 					replica("cbt_enabled", knownvalue.Bool(true)),
 					replica("cycles", knownvalue.Int64Exact(1)),
 					replica("change_ids", knownvalue.MapSizeExact(2)),
+					replica("last_cycle", knownvalue.ObjectPartial(map[string]knownvalue.Check{
+						"changed_bytes_reason": knownvalue.Null(), "duration_seconds": knownvalue.NotNull(), "bytes_per_second": knownvalue.Int64Func(func(n int64) error {
+							if n <= 0 {
+								return fmt.Errorf("%d bytes per second", n)
+							}
+							return nil
+						}),
+					})),
 					planned("^full: no change ID yet$", "^full: no change ID yet$"),
 					replica("last_cycle", lastCycle("full", 3*gib, map[string]knownvalue.Check{"2000": disk("full", gib), "2001": disk("full", 2*gib)})),
 				},
