@@ -9,8 +9,7 @@ import (
 )
 
 // The calls stay in the budget however busy the machine is. Without batching, all budgets are exceeded by far.
-func TestCallsStayWithinTheirBudget(t *testing.T) {
-	t.Parallel()
+func TestCallsStayWithinTheirBudget(t *testing.T) { //nolint:paralleltest // the reads of a process that hardly runs do not meet
 	vcenter, err := vspheretest.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -32,9 +31,8 @@ func TestCallsStayWithinTheirBudget(t *testing.T) {
 		args                []string
 		budget              int
 	}{
-		// Per VM: three writes and their waits (seven calls), and a share of the reads. The slower the machine, the further apart are
-		// the VMs, and the fewer of their reads meet; if none met, it would be 13.
-		{"ensure", `resource "vma_cbt" "x" {` + byPath, []string{"apply", "-auto-approve"}, 9 * vms},
+		// Per VM: three writes and their waits (seven calls), and a share of the reads.
+		{"ensure", `resource "vma_cbt" "x" {` + byPath, []string{"apply", "-auto-approve"}, 8 * vms},
 		{"refresh", `resource "vma_cbt" "x" {` + byPath, []string{"plan", "-detailed-exitcode"}, vms * 3 / 10},
 		{"by path", `data "vma_cbt_status" "x" {` + byPath, []string{"plan"}, vms * 4 / 10},
 		{"estate", `data "vma_cbt_statuses" "x" {}`, []string{"plan"}, 9},
