@@ -25,6 +25,7 @@ import (
 var (
 	_ resource.ResourceWithConfigure        = (*cbtResource)(nil)
 	_ resource.ResourceWithConfigValidators = (*cbtResource)(nil)
+	_ resource.ResourceWithValidateConfig   = (*cbtResource)(nil)
 	_ resource.ResourceWithModifyPlan       = (*cbtResource)(nil)
 	_ resource.ResourceWithImportState      = (*cbtResource)(nil)
 	_ resource.ResourceWithIdentity         = (*cbtResource)(nil)
@@ -90,6 +91,13 @@ func (r *cbtResource) Configure(_ context.Context, req resource.ConfigureRequest
 
 func (r *cbtResource) ConfigValidators(context.Context) []resource.ConfigValidator {
 	return []resource.ConfigValidator{validNames()}
+}
+
+// ValidateConfig implements resource.ResourceWithValidateConfig. The provider is configured while Terraform plans, and not while it only validates.
+func (r *cbtResource) ValidateConfig(_ context.Context, req resource.ValidateConfigRequest, _ *resource.ValidateConfigResponse) {
+	if r.data != nil && r.data.known {
+		r.data.planned.validate("vma_cbt", req.Config.Raw)
+	}
 }
 
 // ModifyPlan implements resource.ResourceWithModifyPlan. It calls vCenter only if there is something to do.

@@ -44,6 +44,9 @@ func (r *replicationResource) ConfigValidators(context.Context) []resource.Confi
 }
 
 func (r *replicationResource) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	if r.data != nil && r.data.known {
+		r.data.planned.validate("vma_replication", req.Config.Raw)
+	}
 	var config replicationModel
 	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
 	if !resp.Diagnostics.HasError() {
