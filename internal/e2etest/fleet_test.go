@@ -239,6 +239,25 @@ func TestDriftBesideBlockedVMs(t *testing.T) {
 	f.terraform(0, "destroy", "-auto-approve") // a warning stops no destroy
 }
 
+// With "warn", too, a name that has come to mean another VM changes neither of the two.
+func TestWarnLeavesAnotherVMAlone(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1)
+	f.configure("on_blocked = \"warn\"", "1", "", nil)
+	f.terraform(0, "apply", "-auto-approve")
+	f.must(f.vms["vm000"].Rename("renamed"))
+	if _, err := f.vcenter.AddVM(vspheretest.Spec{Path: "/DC0/vm/fleet/vm000", Disks: []vspheretest.Disk{{Size: diskSize}}}); err != nil {
+		t.Fatal(err)
+	}
+	f.configure("on_blocked = \"warn\"", "2", "", nil)
+	if output := words(f.terraform(1, "apply", "-auto-approve", "-refresh=false")); !strings.Contains(output, "Neither virtual machine was changed") {
+		t.Errorf("apply:\n%s", output)
+	}
+	if runs, err := migratekittest.Invocations(f.runs); err != nil || len(runs) != 1 {
+		t.Errorf("migratekit ran %d times, %v", len(runs), err)
+	}
+}
+
 func (f *fleet) must(err error) {
 	f.t.Helper()
 	if err != nil {

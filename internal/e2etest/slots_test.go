@@ -108,6 +108,36 @@ func TestInterruptWhileWaiting(t *testing.T) {
 	}
 }
 
+// A create that continues a failed first cycle, and is interrupted while it waits, keeps what it inherited.
+func TestInterruptOfAContinuedCreate(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, "vm000", "vm001")
+	f.configure("concurrency = { total = 1 }", "1", "", nil)
+	f.env[migratekittest.Fail] = "2001"
+	f.terraform(1, "apply", "-auto-approve")
+	delete(f.env, migratekittest.Fail)
+	f.configure("concurrency = { total = 1 }", "2", "", nil)
+	log := filepath.Join(f.dir, "log")
+	f.env["TF_LOG_PROVIDER"], f.env["TF_LOG_PATH"] = "INFO", log
+	before := f.started()
+	release := f.hold()
+	apply := f.start("apply", "-auto-approve")
+	f.waiting(log, 1)
+	f.reaches(before + 1)
+	apply.interrupt()
+	apply.wait()
+	release()
+	if text := apply.output.String(); strings.Contains(text, "inconsistent") {
+		t.Errorf("a bug is reported:\n%s", text)
+	}
+	f.terraform(0, "apply", "-auto-approve")
+	for _, name := range f.names {
+		if got := f.copies(name); got["2000"] != "incremental" || got["2001"] != "full" {
+			t.Errorf("%s was copied %v", name, got)
+		}
+	}
+}
+
 // reaches waits until n migratekits have been started in all.
 func (f *fleet) reaches(n int) {
 	f.t.Helper()

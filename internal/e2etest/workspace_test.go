@@ -119,7 +119,8 @@ func (w *workspace) use(vcenter *vspheretest.VCenter) {
 func (w *workspace) useOpenStack() {
 	cloud := openstacktest.Start()
 	w.t.Cleanup(cloud.Close)
-	// What the examples refer to.
+	// What the tests and the examples refer to.
+	cloud.Add(openstacktest.Flavor, "f", "m1.small").Add(openstacktest.Network, "n", "dmz").AddSubnet("s", "n", "10.1.0.0/24", "10.1.0.1")
 	const network = "b7d3f0de-2c3c-4a8e-bb62-0b0f5d9c1c5e"
 	cloud.Add(openstacktest.Flavor, "4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11", "m1.large").Add(openstacktest.Network, network, "lan").
 		AddSubnet("0f8c1c7a-5b7b-4f0e-8a0d-5d4d5a1a9b9e", network, "10.0.0.0/24", "10.0.0.1")

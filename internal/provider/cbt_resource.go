@@ -127,11 +127,19 @@ func (r *cbtResource) ModifyPlan(ctx context.Context, req resource.ModifyPlanReq
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	existing := namesOf(state)
+	vm := ""
+	if state != nil {
+		vm = state.VMPath.ValueString()
+	}
 	defer func() {
-		resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Change Tracking Blocked", config.OnBlocked, config.vmNames, existing)
+		if len(resp.RequiresReplace) == 0 { // a replacement would release what works
+			resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Change Tracking Blocked", config.OnBlocked, config.vmNames, vm)
+		}
 	}()
 	status := r.data.findPlanned(ctx, config.vmNames, namesOf(state), req.Private, resp)
+	if status != nil {
+		vm = status.VM.Path
+	}
 	if status == nil || resp.Diagnostics.HasError() {
 		return
 	}
@@ -310,6 +318,7 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
+	resp.Diagnostics.Append(r.data.anotherVM(ctx, config.vmNames, found.VM)...)
 	if resp.Diagnostics.Append(config.wrongNames(found.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
 		return
 	}

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -102,16 +103,13 @@ func warnBlocked(diags diag.Diagnostics, summary, effect, vm string, at path.Pat
 	return kept
 }
 
-// warnIfBlocked replaces the problems of a plan by a warning if on_blocked says so. setting is the resource's on_blocked, state nil for a create.
-func (p *providerData) warnIfBlocked(diags diag.Diagnostics, summary string, setting types.String, config vmNames, state *vmNames) diag.Diagnostics {
+// warnIfBlocked replaces the problems of a plan by a warning if on_blocked says so. setting is the resource's on_blocked, vm the path of the VM, "" if it
+// could not be read.
+func (p *providerData) warnIfBlocked(diags diag.Diagnostics, summary string, setting types.String, config vmNames, vm string) diag.Diagnostics {
 	if !p.warnsBlocked(setting) {
 		return diags
 	}
-	vm := config
-	if state != nil {
-		vm = *state
-	}
-	return warnBlocked(diags, summary, "The apply fails for this virtual machine and continues with the others", vm.shown(), config.at())
+	return warnBlocked(diags, summary, "The apply fails for this virtual machine and continues with the others", cmp.Or(vm, config.shown()), config.at())
 }
 
 // onVM ends the summary of a warning with the VM's path: Terraform folds warnings that have the same summary.
@@ -119,11 +117,5 @@ func onVM(summary, vm string) string { return summary + " on " + vm }
 
 // shown returns the VM's path, or the name that is known of it.
 func (m vmNames) shown() string {
-	if path := m.VMPath.ValueString(); path != "" {
-		return path
-	}
-	for _, name := range m.given() {
-		return strings.Trim(name.String(), `"`)
-	}
-	return "an unknown virtual machine"
+	return cmp.Or(m.VMPath.ValueString(), m.VMUUID.ValueString(), m.VMMoid.ValueString(), "an unknown virtual machine")
 }

@@ -237,7 +237,7 @@ func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replic
 // fromResult sets the computed attributes from the result of a cycle. Values that were planned as true stay true, because
 // Terraform requires it; the next refresh corrects them.
 func (m *replicationModel) fromResult(
-	ctx context.Context, result *replication.Result, end ending, state replicationModel, diags *diag.Diagnostics,
+	ctx context.Context, result *replication.Result, end ending, state replicationModel, create bool, diags *diag.Diagnostics,
 ) {
 	ids := map[string]string{}
 	for key, id := range result.ChangeIDs {
@@ -247,7 +247,7 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
-	if end != cycleDone && !result.Started && !state.ID.IsNull() { // this cycle has changed nothing
+	if end != cycleDone && !result.Started && !create { // this update has changed nothing
 		m.continues(state)
 	}
 	if m.LastCycle.IsNull() || result.Started {

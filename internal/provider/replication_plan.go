@@ -41,8 +41,9 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 		plan.keepResults(*state, r.data)
 	}
 	plan.OnLeftoverSnapshot = config.plannedLeftover(state, r.data)
+	var vm string
 	if r.data != nil && r.data.known {
-		r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
+		vm = r.checkPlan(ctx, config, &plan, state, runs, req.Private, req.Config.Raw, resp)
 	}
 	if state == nil && r.data != nil && r.data.attempts.inherits(config.vmNames) {
 		// Create fails for the same reason, and saves what it inherited. If the plan failed now, that would be lost.
@@ -51,37 +52,38 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if state != nil && (len(resp.RequiresReplace) > 0 || state.NBD.IsNull() != plan.NBD.IsNull()) {
 		state.warnChainEnds(&resp.Diagnostics)
 	}
-	var existing *vmNames
-	if state != nil {
-		existing = &state.vmNames
+	if len(resp.RequiresReplace) == 0 { // a replacement would destroy what works
+		resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Replication Blocked", config.OnBlocked, config.vmNames, vm)
 	}
-	resp.Diagnostics = r.data.warnIfBlocked(resp.Diagnostics, "Replication Blocked", config.OnBlocked, config.vmNames, existing)
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, plan)...)
 }
 
-// checkPlan reads the VM and checks the cycle, if one will run.
+// checkPlan reads the VM and checks the cycle, if one will run. It returns the path of the VM, "" if that is not known.
 func (r *replicationResource) checkPlan(
 	ctx context.Context, config replicationModel, plan, state *replicationModel, runs bool, private privateState, raw tftypes.Value,
 	resp *resource.ModifyPlanResponse,
-) {
+) (vm string) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var names *vmNames
 	if state != nil {
-		names = &state.vmNames
+		names, vm = &state.vmNames, state.VMPath.ValueString()
 		if !runs {
 			state.claimExports(ctx, r.data, config.at(), &resp.Diagnostics)
 		}
 		switch {
 		case !runs && config.sameNames(state.vmNames):
 			resp.Diagnostics.Append(r.data.planned.add("vma_replication", state.ID.ValueString(), state.VMPath.ValueString(), false, raw)...)
-			return
+			return vm
 		case state.cutOver():
 			r.data.plannedAnother(ctx, config.vmNames, state.ID.ValueString(), resp)
-			return
+			return vm
 		}
 	}
 	status := r.data.findPlanned(ctx, config.vmNames, names, private, resp)
+	if status != nil {
+		vm = status.VM.Path
+	}
 	if status == nil && runs && plan.targetKnown(ctx) {
 		r.planUnread(ctx, plan, state, private, &resp.Diagnostics)
 	}
@@ -89,7 +91,7 @@ func (r *replicationResource) checkPlan(
 		resp.Diagnostics.Append(r.data.planned.add("vma_replication", status.VM.Identity(), status.VM.Path, state == nil, raw)...)
 	}
 	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
-		return
+		return vm
 	}
 	replaced := len(resp.RequiresReplace) > 0
 	prior, tracking := replicationModel{}, status.Tracking()
@@ -102,7 +104,7 @@ func (r *replicationResource) checkPlan(
 	}
 	cycle := plan.toCycle(ctx, prior, status.VM.Moid, r.data, private, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
-		return
+		return vm
 	}
 	cycle.Sizes = loadSizes(ctx, private)
 	found := r.data.runner.Preflight(ctx, cycle, status, tracking)
@@ -112,16 +114,17 @@ func (r *replicationResource) checkPlan(
 		}
 	}
 	if replaced {
-		return // Terraform plans the create separately, with the same warnings
+		return vm // Terraform plans the create separately, with the same warnings
 	}
 	for _, warning := range found.Warnings {
 		resp.Diagnostics.Append(warningDiagnostic(config.at(), status.VM.Path, warning))
 	}
 	if state != nil {
 		plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
-		return
+		return vm
 	}
 	r.planCreate(ctx, plan, status, private, &resp.Diagnostics)
+	return vm
 }
 
 // planCreate plans the copies of a create. They are unknown if Read has seen an earlier attempt: whether Delete can pass on what it knows is
@@ -132,6 +135,9 @@ func (r *replicationResource) planCreate(
 	if seen := r.data.attempts.seen(status.VM.Identity()); seen != nil {
 		plan.warnContinues(ctx, *seen, diags)
 		return
+	}
+	if plan.NBD.IsNull() && r.data.warnsBlocked(plan.OnBlocked) {
+		return // unknown: if the VM disappears before the apply, its disks cannot be planned again
 	}
 	fresh := plan.toCycle(ctx, replicationModel{}, status.VM.Moid, r.data, private, diags)
 	plan.setPlanned(ctx, replication.Plan(fresh, plan.createTracking(ctx, status.Tracking(), diags)), diags)

@@ -111,6 +111,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	if errors.Is(err, vsphere.ErrNotFound) {
 		r.data.addGone(state.vmNames)
 		resp.Diagnostics.Append(goneWarning(state.vmNames))
+		state.warnChainEnds(&resp.Diagnostics)
 		resp.State.RemoveResource(ctx)
 		return
 	}
@@ -148,6 +149,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
+	resp.Diagnostics.Append(r.data.anotherVM(ctx, config.vmNames, status.VM)...)
 	if resp.Diagnostics.Append(config.wrongNames(status.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
 		return
 	}
@@ -227,7 +229,7 @@ func (r *replicationResource) cycle(
 	}
 	end := endingOf(ctx, result, err)
 	r.report(at, status.VM, plan, state, create, end, result, err, diags)
-	plan.fromResult(ctx, result, end, state, diags)
+	plan.fromResult(ctx, result, end, state, create, diags)
 	plan.LastError = types.StringNull()
 	if err != nil {
 		plan.LastError = types.StringValue(r.data.oneLine(err, result.Tail))

@@ -166,9 +166,7 @@ func (p *providerData) plannedAnother(
 	}
 	resp.Diagnostics.Append(config.validateAgainst(other.VM)...)
 	if !p.wasRefreshed(id) {
-		resp.Diagnostics.Append(newVMProblem(diag.NewAttributeErrorDiagnostic(at, "Another Virtual Machine",
-			fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The plan did not know this: "+
-				"the name depended on another resource in the same apply, or the plan ran without a refresh. Neither virtual machine was changed. Plan and apply again: the resource is replaced then.", name))))
+		resp.Diagnostics.Append(newVMProblem(anotherError(at, name)))
 		return nil, true
 	}
 	resp.RequiresReplace = append(resp.RequiresReplace, at)
@@ -176,6 +174,25 @@ func (p *providerData) plannedAnother(
 		fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The resource will be replaced: "+
 			"the old virtual machine is released as by a destroy, and the new one is managed instead. If you do not want this, write the current name of the old virtual machine.", name))
 	return other, true
+}
+
+func anotherError(at path.Path, name vsphere.Name) diag.Diagnostic {
+	return diag.NewAttributeErrorDiagnostic(at, "Another Virtual Machine",
+		fmt.Sprintf("The virtual machine %s is not the one that this resource manages. The plan did not know this: "+
+			"the name depended on another resource in the same apply, or the plan ran without a refresh. Neither virtual machine was changed. Plan and apply again: the resource is replaced then.", name))
+}
+
+// anotherVM refuses an update if the configuration names another VM than the one that the resource manages: with on_blocked = "warn" the plan has only warned.
+func (p *providerData) anotherVM(ctx context.Context, config vmNames, managed *vsphere.VM) diag.Diagnostics {
+	given := config.given()
+	if len(given) == 0 || len(config.mismatches(managed)) < len(given) {
+		return nil
+	}
+	other, at, err := p.readNamed(ctx, config)
+	if err != nil || other.VM.Identity() == managed.Identity() {
+		return nil // the managed one was moved
+	}
+	return diag.Diagnostics{anotherError(at, given[0].Name)}
 }
 
 func movedWarning(mismatch givenName, vm *vsphere.VM) diag.Diagnostic {

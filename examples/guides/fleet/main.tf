@@ -36,13 +36,13 @@ locals {
   # report changes. BIOS UUIDs may be used twice, so each has a list of reasons.
   untrackable = {
     for vm in data.vma_cbt_statuses.all.vms : vm.vm_uuid => join("; ", vm.blockers)...
-    if vm.template || !vm.supported || !anytrue(vm.disks[*].trackable)
+    if !vm.supported || !anytrue(vm.disks[*].trackable)
   }
 
   open = { for id, row in local.rows : id => row if contains(var.open_waves, row.wave) }
 
   cut_over = toset([
-    for id, row in local.open : id
+    for id, row in local.rows : id
     if row.cutover != "" && var.cutovers_until != "" && try(timecmp("${row.cutover}T00:00:00Z", "${var.cutovers_until}T00:00:00Z") <= 0, false)
   ])
 }
@@ -61,8 +61,8 @@ resource "vma_cbt" "vm" {
 # replications. Each replication checks CBT itself.
 resource "vma_replication" "vm" {
   for_each = {
-    for id, row in local.open : id => row
-    if contains(local.cut_over, id) || !contains(keys(local.untrackable), row.vm_uuid)
+    for id, row in local.rows : id => row
+    if contains(local.cut_over, id) || (contains(keys(local.open), id) && !contains(keys(local.untrackable), row.vm_uuid))
   }
 
   vm_uuid = each.value.vm_uuid

@@ -17,7 +17,7 @@ variable "open_waves" {
 }
 
 variable "cutovers_until" {
-  description = "Cut over the VMs of open waves whose column cutover has this date (2026-12-05) or an earlier one. Keep it after the cutover. Empty for none."
+  description = "Cut over the VMs whose column cutover has this date (2026-12-05) or an earlier one. Keep it after the cutover. Empty for none."
   type        = string
   default     = ""
 }
