@@ -114,7 +114,7 @@ func TestInterruptOfAContinuedCreate(t *testing.T) {
 	f := newFleet(t, 2, "vm000", "vm001")
 	f.configure("concurrency = { total = 1 }", "1", "", nil)
 	f.env[migratekittest.Fail] = "2001"
-	f.terraform(1, "apply", "-auto-approve")
+	f.terraform(1, "apply", "-auto-approve", "-parallelism=1")
 	delete(f.env, migratekittest.Fail)
 	f.configure("concurrency = { total = 1 }", "2", "", nil)
 	log := filepath.Join(f.dir, "log")
