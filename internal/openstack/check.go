@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Request is what a replication wants of a project. Empty fields are not checked.
+// Request has the names that a replication refers to in a project. Empty fields are not checked.
 type Request struct {
 	// Cutover is true if a server is to be booted now.
 	Cutover                                bool
@@ -22,7 +22,7 @@ type Request struct {
 	CPUs, MemoryMB int
 }
 
-// NetworkRequest is what one network card wants.
+// NetworkRequest is the mapping of one network card.
 type NetworkRequest struct{ NetworkID, SubnetID, IP string }
 
 // Problem is something that the project does not have, or that could not be checked.

@@ -45,24 +45,22 @@ type Client struct {
 	login     Login
 	userAgent string
 
-	turn    chan struct{} // held by the caller that logs in
-	session *session
-	failed  error // the outage that the last login met
-	until   time.Time
+	session *lazy[*session]
 	lists   lists
 }
 
 // NewClient connects to nothing.
 func NewClient(login Login, userAgent string) *Client {
-	return &Client{login: login, userAgent: userAgent, turn: make(chan struct{}, 1), lists: newLists()}
+	return &Client{login: login, userAgent: userAgent, session: newLazy[*session](pauseOfLogin), lists: newLists()}
 }
 
 // session is a login that succeeded.
 type session struct {
-	login     Login // complete
-	provider  *gophercloud.ProviderClient
-	userID    string
-	projectID string
+	login      Login // complete
+	trustedCAs []byte
+	provider   *gophercloud.ProviderClient
+	userID     string
+	projectID  string
 
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
@@ -86,37 +84,20 @@ func (s *session) service(name string, connect connect) (*gophercloud.ServiceCli
 	return client, nil
 }
 
-// outagePause is how long after a failed login all callers get the same answer: the VMs of a plan must not wait for each other's timeouts.
-const outagePause = 10 * time.Second
-
 // refusalPause is how long a refused login is remembered: for the life of the process.
 const refusalPause = 10000 * time.Hour
 
+// pauseOfLogin keeps a refused password from being sent again, because Keystone may lock the account.
+func pauseOfLogin(err error) time.Duration {
+	if _, outage := errors.AsType[*UnreachableError](err); outage {
+		return outagePause
+	}
+	return refusalPause
+}
+
 // open logs in, or returns the session that there is. Errors: LoginError, AuthError, TrustError, UnreachableError.
 func (c *Client) open(ctx context.Context) (*session, error) {
-	select {
-	case c.turn <- struct{}{}:
-		defer func() { <-c.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if c.session != nil {
-		return c.session, nil
-	}
-	if c.failed != nil && time.Now().Before(c.until) {
-		return nil, c.failed
-	}
-	s, err := c.logIn(ctx)
-	switch _, outage := errors.AsType[*UnreachableError](err); {
-	case err == nil:
-		c.session = s
-	case ctx.Err() != nil:
-	case outage:
-		c.failed, c.until = err, time.Now().Add(outagePause)
-	default: // a refused password is not sent again: Keystone may lock the account
-		c.failed, c.until = err, time.Now().Add(refusalPause)
-	}
-	return s, err
+	return c.session.get(ctx, func() (*session, error) { return c.logIn(ctx) })
 }
 
 func (c *Client) logIn(ctx context.Context) (*session, error) {
@@ -124,7 +105,11 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport, err := login.transport()
+	added, err := login.readCACert()
+	if err != nil {
+		return nil, err
+	}
+	transport, err := login.transport(added)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +126,7 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 		}
 		return nil, err
 	}
-	s := &session{login: login, provider: provider, services: map[string]*gophercloud.ServiceClient{}}
+	s := &session{login: login, trustedCAs: added, provider: provider, services: map[string]*gophercloud.ServiceClient{}}
 	token, ok := provider.GetAuthResult().(tokens.CreateResult)
 	if !ok {
 		return nil, &AuthError{fmt.Errorf("log in to OpenStack at %s: Keystone version 3 is required", login.AuthURL)}
@@ -158,17 +143,15 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// transport verifies certificates against the system's roots and cacert_file, unless the login is insecure.
-func (l Login) transport() (http.RoundTripper, error) {
-	added, err := l.readCACert()
-	if err != nil {
-		return nil, err
-	}
+// transport verifies certificates against the system's roots and the added ones, unless the login is insecure.
+func (l Login) transport(added []byte) (http.RoundTripper, error) {
 	trust := &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: l.Insecure} //nolint:gosec // as configured
 	if added != nil {
-		if trust.RootCAs, err = x509.SystemCertPool(); err != nil {
-			trust.RootCAs = x509.NewCertPool()
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			roots = x509.NewCertPool()
 		}
+		trust.RootCAs = roots
 		if !trust.RootCAs.AppendCertsFromPEM(added) {
 			return nil, &LoginError{Unsupported: []string{"cacert_file (OS_CACERT): " + l.CACertFile + " has no certificate in PEM"}}
 		}
@@ -210,13 +193,13 @@ func isTyped(err error) bool {
 	return refused || trust || outage
 }
 
-// TrustedCAs returns what cacert_file has, in PEM; nil if there is none. The error is a LoginError.
-func (c *Client) TrustedCAs() ([]byte, error) {
-	login, err := c.login.complete()
+// TrustedCAs returns the content of cacert_file, in PEM; nil without one. Errors are those of a login.
+func (c *Client) TrustedCAs(ctx context.Context) ([]byte, error) {
+	s, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return login.readCACert()
+	return s.trustedCAs, nil
 }
 
 // Environment returns the login in the form that migratekit accepts, whatever form was configured: IDs instead of names, and no domain. SSL_CERT_FILE is not

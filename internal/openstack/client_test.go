@@ -175,7 +175,7 @@ func TestErrorsOfTheCloud(t *testing.T) {
 	if logins := cloud.Calls()["POST /identity/v3/auth/tokens"]; logins > 4 {
 		t.Errorf("%d logins during an outage", logins)
 	}
-	client.until = time.Time{} // later
+	client.session.until = time.Time{} // later
 	cloud.Answer(0)
 	if _, err := client.Volumes(t.Context()); err != nil {
 		t.Error(err)
@@ -208,7 +208,7 @@ func TestCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if trusted, err := client.TrustedCAs(); err != nil || string(trusted) != string(cloud.CA()) {
+	if trusted, err := client.TrustedCAs(t.Context()); err != nil || string(trusted) != string(cloud.CA()) {
 		t.Errorf("%s, %v", trusted, err)
 	}
 }

@@ -41,39 +41,11 @@ type flavor struct {
 	memoryMB, cpus int
 }
 
-// list is a list of the project that is read once and shared by all VMs. An outage is remembered for outagePause.
-type list[T any] struct {
-	turn   chan struct{}
-	items  []T
-	loaded bool
-	failed error
-	until  time.Time
-}
+// list is a list of the project that is read once and shared by all VMs.
+type list[T any] = lazy[[]T]
 
-func newList[T any]() *list[T] { return &list[T]{turn: make(chan struct{}, 1)} }
-
-func (l *list[T]) get(ctx context.Context, load func() ([]T, error)) ([]T, error) {
-	select {
-	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if l.loaded {
-		return l.items, nil
-	}
-	if l.failed != nil && time.Now().Before(l.until) {
-		return nil, l.failed
-	}
-	items, err := load()
-	if err != nil {
-		if ctx.Err() == nil {
-			l.failed, l.until = err, time.Now().Add(outagePause)
-		}
-		return nil, err
-	}
-	l.items, l.loaded = items, true
-	return items, nil
+func newList[T any]() *list[T] {
+	return newLazy[[]T](func(error) time.Duration { return outagePause })
 }
 
 // lists are those that the checks need.

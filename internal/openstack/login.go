@@ -42,12 +42,15 @@ type LoginError struct {
 	Unsupported []string
 }
 
-func (e *LoginError) Error() string {
+func (e *LoginError) Error() string { return "the OpenStack login cannot be used: " + e.Problems() }
+
+// Problems lists all problems for a sentence.
+func (e *LoginError) Problems() string {
 	var all []string
 	if len(e.Missing) > 0 {
 		all = append(all, "it has no "+strings.Join(e.Missing, ", "))
 	}
-	return "the OpenStack login cannot be used: " + strings.Join(append(all, e.Unsupported...), "; ")
+	return strings.Join(append(all, e.Unsupported...), "; ")
 }
 
 // FromEnvironment returns the login that OS_* variables describe. ok is false if there are none.
@@ -204,7 +207,7 @@ func (l Login) options() gophercloud.AuthOptions {
 	return options
 }
 
-// readCACert returns the PEM file, nil if there is none.
+// readCACert returns the content of cacert_file, nil without one.
 func (l Login) readCACert() ([]byte, error) {
 	if l.CACertFile == "" {
 		return nil, nil

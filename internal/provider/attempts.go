@@ -63,8 +63,8 @@ func (a *attempts) addDeleted(ctx context.Context, state replicationModel, priva
 	a.deleted[state.ID.ValueString()] = kept
 }
 
-// seen returns the replication of a VM that this process has read, or nil.
-func (a *attempts) seen(id string) *replicationModel {
+// lastRead returns the replication of a VM that this process has read, or nil.
+func (a *attempts) lastRead(id string) *replicationModel {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if found := a.read[id]; found != nil {
@@ -73,8 +73,8 @@ func (a *attempts) seen(id string) *replicationModel {
 	return nil
 }
 
-// known returns the replication of a VM that this process has deleted or read, or nil.
-func (a *attempts) known(id string) *replicationModel {
+// lastReadOrDeleted returns the replication of a VM that this process has deleted or read, or nil.
+func (a *attempts) lastReadOrDeleted(id string) *replicationModel {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, found := range []*attempt{a.deleted[id], a.read[id]} {
@@ -120,8 +120,8 @@ func (a *attempts) find(config vmNames, id string) *attempt {
 // restore saves the private state of the attempt for its successor.
 func (a *attempt) restore(ctx context.Context, to privateState) diag.Diagnostics {
 	var diags diag.Diagnostics
-	for _, key := range slices.Sorted(maps.Keys(a.private)) {
-		diags.Append(to.SetKey(ctx, key, a.private[key])...)
+	for key, value := range a.private {
+		diags.Append(to.SetKey(ctx, key, value)...)
 	}
 	return diags
 }

@@ -318,8 +318,7 @@ func (r *cbtResource) Update(ctx context.Context, req resource.UpdateRequest, re
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
-	resp.Diagnostics.Append(r.data.anotherVM(ctx, config.vmNames, found.VM)...)
-	if resp.Diagnostics.Append(config.wrongNames(found.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
+	if resp.Diagnostics.Append(r.data.checkNames(ctx, config.vmNames, found.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)

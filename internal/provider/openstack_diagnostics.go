@@ -3,7 +3,6 @@ package provider
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
@@ -18,12 +17,8 @@ func openStackDiagnostic(err error) diag.Diagnostic {
 	var trust *openstack.TrustError
 	switch {
 	case errors.As(err, &login):
-		problems := login.Unsupported
-		if len(login.Missing) > 0 {
-			problems = append([]string{"it has no " + strings.Join(login.Missing, ", ")}, problems...)
-		}
 		return diag.NewErrorDiagnostic("Missing OpenStack Environment",
-			"The login to OpenStack cannot be used: "+strings.Join(problems, "; ")+". A login comes from one source: from openstack in the provider block, else from the OS_* of migratekit_environment, else from those of Terraform's environment. "+
+			"The login to OpenStack cannot be used: "+login.Problems()+". A login comes from one source: from openstack in the provider block, else from the OS_* of migratekit_environment, else from those of Terraform's environment. "+
 				"It needs auth_url (OS_AUTH_URL); a user (OS_USERNAME with OS_USER_DOMAIN_NAME, or OS_USER_ID) with a password (OS_PASSWORD) and a project (OS_PROJECT_ID), or an application credential with its secret. Nothing was changed.")
 	case errors.As(err, &refused):
 		return diag.NewErrorDiagnostic("Unable to Log In to OpenStack",

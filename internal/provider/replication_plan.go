@@ -95,7 +95,7 @@ func (r *replicationResource) checkPlan(
 	}
 	replaced := len(resp.RequiresReplace) > 0
 	prior, tracking := replicationModel{}, status.Tracking()
-	switch earlier := r.data.attempts.known(status.VM.Identity()); {
+	switch earlier := r.data.attempts.lastReadOrDeleted(status.VM.Identity()); {
 	case state != nil && !replaced:
 		prior, tracking = *state, loadTracking(ctx, private, tracking)
 	case state == nil && earlier != nil:
@@ -132,7 +132,7 @@ func (r *replicationResource) checkPlan(
 func (r *replicationResource) planCreate(
 	ctx context.Context, plan *replicationModel, status *cbt.Status, private privateState, diags *diag.Diagnostics,
 ) {
-	if seen := r.data.attempts.seen(status.VM.Identity()); seen != nil {
+	if seen := r.data.attempts.lastRead(status.VM.Identity()); seen != nil {
 		plan.warnContinues(ctx, *seen, diags)
 		return
 	}

@@ -149,8 +149,7 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", path.Root("id"), err))
 		return
 	}
-	resp.Diagnostics.Append(r.data.anotherVM(ctx, config.vmNames, status.VM)...)
-	if resp.Diagnostics.Append(config.wrongNames(status.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
+	if resp.Diagnostics.Append(r.data.checkNames(ctx, config.vmNames, status.VM, loadNames(ctx, req.Private))...); resp.Diagnostics.HasError() {
 		return
 	}
 	resp.Diagnostics.Append(saveNames(ctx, resp.Private, config.vmNames)...)

@@ -182,17 +182,18 @@ func anotherError(at path.Path, name vsphere.Name) diag.Diagnostic {
 			"the name depended on another resource in the same apply, or the plan ran without a refresh. Neither virtual machine was changed. Plan and apply again: the resource is replaced then.", name))
 }
 
-// anotherVM refuses an update if the configuration names another VM than the one that the resource manages: with on_blocked = "warn" the plan has only warned.
-func (p *providerData) anotherVM(ctx context.Context, config vmNames, managed *vsphere.VM) diag.Diagnostics {
+// checkNames refuses an update if the configuration names another VM than the one that the resource manages, or none: with on_blocked = "warn" the plan has
+// only warned. applied has the names that were applied last.
+func (p *providerData) checkNames(ctx context.Context, config vmNames, managed *vsphere.VM, applied map[string]string) diag.Diagnostics {
+	diags := config.wrongNames(managed, applied)
 	given := config.given()
 	if len(given) == 0 || len(config.mismatches(managed)) < len(given) {
-		return nil
+		return diags
 	}
-	other, at, err := p.readNamed(ctx, config)
-	if err != nil || other.VM.Identity() == managed.Identity() {
-		return nil // the managed one was moved
+	if other, at, err := p.readNamed(ctx, config); err == nil && other.VM.Identity() != managed.Identity() {
+		diags.Append(anotherError(at, given[0].Name))
 	}
-	return diag.Diagnostics{anotherError(at, given[0].Name)}
+	return diags
 }
 
 func movedWarning(mismatch givenName, vm *vsphere.VM) diag.Diagnostic {

@@ -71,7 +71,7 @@ func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findin
 	}
 	environment, err := t.Cloud.Environment(ctx)
 	if err == nil {
-		t.trustedCAs, err = t.Cloud.TrustedCAs()
+		t.trustedCAs, err = t.Cloud.TrustedCAs(ctx)
 	}
 	if err == nil {
 		t.environment = environment
@@ -109,9 +109,14 @@ func (t *OpenStack) checkProject(ctx context.Context, vm *vsphere.VM, f *Finding
 			f.Errors = append(f.Errors, &TargetError{At: problem.At, Text: problem.Text})
 			continue
 		}
-		f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s", problem.Text)
-		f.Warnings[len(f.Warnings)-1].At = problem.At
+		f.warnTarget(problem.At, "%s", problem.Text)
 	}
+}
+
+// warnTarget warns about an attribute inside openstack.
+func (f *Findings) warnTarget(at []any, format string, args ...any) {
+	f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", format, args...)
+	f.Warnings[len(f.Warnings)-1].At = at
 }
 
 // checkCards compares the mappings with the VM's network cards: a card without a mapping ends a cutover of migratekit before it begins.
@@ -137,14 +142,12 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 		if t.Cutover {
 			f.Errors = append(f.Errors, &TargetError{At: at, Text: text})
 		} else {
-			f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%s", text)
-			f.Warnings[len(f.Warnings)-1].At = at
+			f.warnTarget(at, "%s", text)
 		}
 	}
 	for i, mapping := range t.NetworkMappings {
 		if !known[strings.ToLower(mapping.MAC)] {
-			f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", "%q has no network card with the MAC address %s, so this mapping has no effect.", vm.Path, mapping.MAC)
-			f.Warnings[len(f.Warnings)-1].At = []any{"network_mappings", i, "mac"}
+			f.warnTarget([]any{"network_mappings", i, "mac"}, "%q has no network card with the MAC address %s, so this mapping has no effect.", vm.Path, mapping.MAC)
 		}
 	}
 }
