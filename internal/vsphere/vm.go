@@ -45,6 +45,8 @@ type VM struct {
 	Encrypted bool
 	// Windows is true if the configured guest OS is Windows.
 	Windows bool
+	// EFI is true if the VM boots with EFI.
+	EFI bool
 	// ToolsRunning is true if VMware Tools is running in the guest.
 	ToolsRunning bool
 	// CPUs is the number of virtual CPUs, MemoryMB their memory in MiB.
@@ -121,6 +123,7 @@ var vmProperties = []string{
 	"capability.changeTrackingSupported",
 	"capability.snapshotOperationsSupported",
 	"config.changeTrackingEnabled",
+	"config.firmware",
 	"config.flags",
 	"config.guestId",
 	"config.hardware.device",
@@ -172,6 +175,7 @@ func newVM(from *mo.VirtualMachine) *VM {
 		vm.InstanceUUID = config.InstanceUuid
 		vm.Template = config.Template
 		vm.Encrypted = config.KeyId != nil
+		vm.EFI = config.Firmware == string(types.GuestOsDescriptorFirmwareTypeEfi)
 		vm.Windows = strings.HasPrefix(strings.ToLower(config.GuestId), "win")
 		vm.HardwareVersion = hardwareVersion(config.Version)
 		vm.ChangeTracking = config.ChangeTrackingEnabled != nil && *config.ChangeTrackingEnabled

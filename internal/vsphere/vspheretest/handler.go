@@ -69,6 +69,7 @@ var handledByVM = map[string]bool{
 	"CreateSnapshot_Task":     true,
 	"CreateSnapshotEx_Task":   true,
 	"PowerOnVM_Task":          true,
+	"ShutdownGuest":           true,
 	"RemoveAllSnapshots_Task": true,
 	"QueryChangedDiskAreas":   true,
 }

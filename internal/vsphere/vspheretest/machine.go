@@ -39,6 +39,9 @@ type Spec struct {
 	Path  string // inventory path such as "/DC0/vm/prod/web01"; folders are created
 	Disks []Disk // one flat disk if empty
 	Off   bool   // powered off
+	// MACs has a network card for each.
+	MACs []string
+	EFI  bool
 }
 
 // Machine changes one VM from outside, as an administrator or another tool would.
@@ -75,6 +78,12 @@ func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 	for i, disk := range spec.Disks {
 		config.DeviceChange = append(config.DeviceChange, addition(directory, i, disk))
 	}
+	for i, mac := range spec.MACs {
+		config.DeviceChange = append(config.DeviceChange, networkCard(i, mac))
+	}
+	if spec.EFI {
+		config.Firmware = string(types.GuestOsDescriptorFirmwareTypeEfi)
+	}
 	ctx := context.Background()
 	task, err := folder.CreateVM(ctx, config, object.NewResourcePool(v.client, *pool), object.NewHostSystem(v.client, host))
 	if err != nil {
@@ -95,6 +104,7 @@ func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 		vm.Capability.SnapshotOperationsSupported = true
 		vm.Capability.ChangeTrackingSupported = true
 	})
+	m.SetTools(true)
 	if !spec.Off {
 		if err := m.PowerOn(); err != nil {
 			return nil, err
@@ -104,6 +114,18 @@ func (v *VCenter) AddVM(spec Spec) (*Machine, error) {
 }
 
 const scsiKey = 1000
+
+func networkCard(index int, mac string) types.BaseVirtualDeviceConfigSpec {
+	return &types.VirtualDeviceConfigSpec{
+		Operation: types.VirtualDeviceConfigSpecOperationAdd,
+		Device: &types.VirtualVmxnet3{VirtualVmxnet: types.VirtualVmxnet{VirtualEthernetCard: types.VirtualEthernetCard{
+			AddressType: string(types.VirtualEthernetCardMacTypeManual), MacAddress: mac,
+			VirtualDevice: types.VirtualDevice{
+				Key: -1 - int32(index), Backing: &types.VirtualEthernetCardNetworkBackingInfo{VirtualDeviceDeviceBackingInfo: types.VirtualDeviceDeviceBackingInfo{DeviceName: "VM Network"}},
+			},
+		}}},
+	}
+}
 
 // directory returns a datastore folder that no other VM uses.
 func (v *VCenter) directory(name string) string {

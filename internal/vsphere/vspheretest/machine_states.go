@@ -17,6 +17,22 @@ func (m *Machine) PowerOn() error { return wait(m.object().PowerOn(context.Backg
 // PowerOff powers the VM off.
 func (m *Machine) PowerOff() error { return wait(m.object().PowerOff(context.Background())) }
 
+// SetTools starts or stops VMware Tools in the guest; they run in a new VM.
+func (m *Machine) SetTools(running bool) {
+	state := types.VirtualMachineToolsRunningStatusGuestToolsNotRunning
+	if running {
+		state = types.VirtualMachineToolsRunningStatusGuestToolsRunning
+	}
+	m.Change(func(vm *simulator.VirtualMachine) { vm.Guest.ToolsRunningStatus = string(state) })
+}
+
+// IgnoreShutdown makes the guest ignore a shutdown.
+func (m *Machine) IgnoreShutdown(ignores bool) {
+	m.vcenter.mu.Lock()
+	defer m.vcenter.mu.Unlock()
+	m.vcenter.trackingOf(m.ref).hangs = ignores
+}
+
 // Suspend suspends the VM.
 func (m *Machine) Suspend() error { return wait(m.object().Suspend(context.Background())) }
 

@@ -20,6 +20,7 @@ type tracking struct {
 	busy            *types.ManagedObjectReference
 	gates           map[string]chan struct{} // by method: its tasks wait for this
 	deltas          int32                    // number of deltas ever created
+	hangs           bool                     // the guest ignores a shutdown
 }
 
 // diskTracking is a tracking file.

@@ -128,6 +128,25 @@ func (m *trackedVM) PowerOnVMTask(ctx *simulator.Context, req *types.PowerOnVM_T
 	return m.VirtualMachine.PowerOnVMTask(ctx, req)
 }
 
+// ShutdownGuest needs VMware Tools. It returns before the guest is off, and posts an event.
+func (m *trackedVM) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) soap.HasFault {
+	if m.Guest.ToolsRunningStatus != string(types.VirtualMachineToolsRunningStatusGuestToolsRunning) {
+		fault := &types.ToolsUnavailable{}
+		return &methods.ShutdownGuestBody{Fault_: simulator.Fault(faultText(fault), fault)}
+	}
+	m.vcenter.mu.Lock()
+	hangs := m.vcenter.trackingOf(m.Self).hangs
+	m.vcenter.mu.Unlock()
+	if !hangs || m.Runtime.PowerState != types.VirtualMachinePowerStatePoweredOn {
+		return m.VirtualMachine.ShutdownGuest(ctx, req)
+	}
+	event := &types.VmGuestShutdownEvent{VmEvent: types.VmEvent{Event: types.Event{
+		Vm: &types.VmEventArgument{EntityEventArgument: types.EntityEventArgument{Name: m.Name}, Vm: m.Self},
+	}}}
+	ctx.Map.EventManager().PostEvent(ctx, &types.PostEvent{EventToPost: event})
+	return &methods.ShutdownGuestBody{Res: &types.ShutdownGuestResponse{}}
+}
+
 func (m *trackedVM) RemoveAllSnapshotsTask(ctx *simulator.Context, req *types.RemoveAllSnapshots_Task) soap.HasFault {
 	ref, fault := m.vcenter.runTask(ctx, m.VirtualMachine, "RemoveAllSnapshots_Task", func(ctx *simulator.Context) (types.AnyType, types.BaseMethodFault) {
 		prepare := func() types.BaseMethodFault {
