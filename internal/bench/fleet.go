@@ -122,9 +122,10 @@ resource "vma_replication" "vm" {
 		return err
 	}
 	fail := migratekittest.Fail + "=2001"
-	env := []string{"VMA_MIGRATEKIT_PATH=" + program, migratekittest.Volumes + "=" + dir, "VMA_LOG_DIRECTORY=" + filepath.Join(dir, "logs")}
+	env := []string{"VMA_MIGRATEKIT_PATH=" + program, "VMA_LOG_DIRECTORY=" + filepath.Join(dir, "logs")}
 	cloud := openstacktest.Start()
 	defer cloud.Close()
+	env = append(env, "HTTP_PROXY="+cloud.URL()) // to the metadata service
 	for name, value := range cloud.Environment() {
 		env = append(env, name+"="+value)
 	}

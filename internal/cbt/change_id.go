@@ -47,12 +47,11 @@ const (
 
 // NextCycle returns the kind of a disk's next copy, from the change ID copied last and the current one ("" if none).
 func NextCycle(previous, current string) (kind Kind, reason string) {
-	return nextCopy(previous, Epoch(current))
+	return nextCopy(Epoch(previous), Epoch(current))
 }
 
-// nextCopy is NextCycle for a current epoch instead of a change ID.
-func nextCopy(previous, epoch string) (kind Kind, reason string) {
-	before := Epoch(previous)
+// nextCopy is NextCycle for epochs.
+func nextCopy(before, epoch string) (kind Kind, reason string) {
 	switch {
 	case before == "":
 		return Full, "no change ID yet"

@@ -45,23 +45,22 @@ func (t Tracking) Disk(key int32) *TrackedDisk {
 	return &t.Disks[i]
 }
 
-// NextCopy returns the kind of the next copy of a disk, from the change ID copied last ("" if none), and the reason if it is full.
-func (t Tracking) NextCopy(key int32, previous string) (kind Kind, reason string) {
+// NextCopy returns the kind of the next copy of a disk, from the epoch of its last copy ("" if none), and the reason if it is full.
+func (t Tracking) NextCopy(key int32, epoch string) (kind Kind, reason string) {
 	if disk := t.Disk(key); disk != nil && t.Enabled {
-		return nextCopy(previous, disk.Epoch)
+		return nextCopy(epoch, disk.Epoch)
 	}
-	return nextCopy(previous, "")
+	return nextCopy(epoch, "")
 }
 
-// Intact reports whether increments can continue from the change IDs copied last, by device key: every disk that still
-// exists has the same epoch.
-func (t Tracking) Intact(previous map[int32]string) bool {
-	for key, id := range previous {
+// Intact reports whether increments can continue from the epochs of the last copies, by device key: every disk that still exists has the same one.
+func (t Tracking) Intact(epochs map[int32]string) bool {
+	for key, epoch := range epochs {
 		disk := t.Disk(key)
 		if disk == nil {
 			continue
 		}
-		if !t.Enabled || disk.Epoch == "" || disk.Epoch != Epoch(id) {
+		if !t.Enabled || disk.Epoch == "" || disk.Epoch != epoch {
 			return false
 		}
 	}

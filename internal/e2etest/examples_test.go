@@ -3,7 +3,6 @@ package e2etest
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 
-	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
@@ -48,16 +46,13 @@ func newShowcase(t *testing.T) *showcase {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Close() })
-	var steer string
-	s.workspace, steer = replicated(t, vcenter, "")
+	s.workspace, _ = replicated(t, vcenter, "")
 	encoded, err := json.Marshal(moids)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.useOpenStack()
-	maps.Copy(s.env, map[string]string{
-		migratekittest.Volumes: steer, standInMoids: string(encoded),
-	})
+	s.env[standInMoids] = string(encoded)
 	address, err := url.Parse(server.URI(""))
 	if err != nil {
 		t.Fatal(err)

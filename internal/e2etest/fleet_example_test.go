@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -15,9 +14,8 @@ import (
 func newFleetExample(t *testing.T) (w *workspace, vms map[string]*vspheretest.Machine) {
 	t.Helper()
 	vcenter, _ := startVCenter(t)
-	w, steer := replicated(t, vcenter, "")
+	w, _ = replicated(t, vcenter, "")
 	w.useOpenStack()
-	w.env[migratekittest.Volumes] = steer
 	if err := os.CopyFS(filepath.Join(w.dir, "fleet"), os.DirFS("examples/guides/fleet")); err != nil {
 		t.Fatal(err)
 	}

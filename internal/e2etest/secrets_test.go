@@ -57,7 +57,7 @@ func TestOpenStackPasswordIsNowhere(t *testing.T) {
 	w.env["VMA_LOG_DIRECTORY"] = filepath.Join(w.dir, "logs")
 	w.write(filepath.Join(w.dir, "main.tf"), requiresVMA+"resource \"vma_replication\" \"web\" {\n  vm_path = \"/DC0/vm/web01\"\n  openstack = {}\n}\ndata \"vma_openstack_volumes\" \"all\" {}\n")
 	var shown strings.Builder
-	w.env[migratekittest.Volumes], w.env[migratekittest.Fail] = steer, "2000"
+	w.env[migratekittest.Fail] = "2000"
 	shown.WriteString(w.terraform(1, "apply", "-auto-approve"))
 	delete(w.env, migratekittest.Fail)
 	shown.WriteString(w.terraform(0, "plan", "-out=saved.tfplan"))

@@ -116,7 +116,7 @@ func (w *workspace) use(vcenter *vspheretest.VCenter) {
 }
 
 // useOpenStack starts an OpenStack, and sets the variables of a login to it.
-func (w *workspace) useOpenStack() {
+func (w *workspace) useOpenStack() *openstacktest.Cloud {
 	cloud := openstacktest.Start()
 	w.t.Cleanup(cloud.Close)
 	// What the tests and the examples refer to.
@@ -125,6 +125,8 @@ func (w *workspace) useOpenStack() {
 	cloud.Add(openstacktest.Flavor, "4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11", "m1.large").Add(openstacktest.Network, network, "lan").
 		AddSubnet("0f8c1c7a-5b7b-4f0e-8a0d-5d4d5a1a9b9e", network, "10.0.0.0/24", "10.0.0.1")
 	maps.Copy(w.env, cloud.Environment())
+	w.env["HTTP_PROXY"] = cloud.URL() // to the metadata service
+	return cloud
 }
 
 func (w *workspace) command(args ...string) *exec.Cmd {

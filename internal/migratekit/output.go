@@ -32,6 +32,8 @@ type Outcome struct {
 	Completed, CutOver bool
 	// Copies are in the order of the log, one or more for each disk.
 	Copies []Copy
+	// FullDone are the disks whose full copy is complete according to the log, as Copy has them.
+	FullDone []string
 	// FullCopies has the kinds of the copies that progress reports tell, by device key.
 	FullCopies map[int32]bool
 	// ChangeIDs were filed in the change-ID store, by device key; migratekit files one after a disk was copied.
@@ -188,6 +190,9 @@ func (o *Output) parse(line string) {
 	case strings.HasSuffix(message, "Starting incremental copy"):
 		o.startCopy(Copy{Disk: fields["disk"]})
 	case message == "Full copy completed":
+		if len(o.outcome.FullDone) < maxCopies {
+			o.outcome.FullDone = append(o.outcome.FullDone, fields["disk"])
+		}
 		if o.events.Ended != nil {
 			o.events.Ended()
 		}

@@ -11,6 +11,8 @@ type Place struct {
 	Getenv func(name string) string
 	// Dial connects to an NBD export from there. It is nil while planning, when exports may not be up yet.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Server returns the ID of the server of OpenStack that the machine is, or an error if it is none.
+	Server func(ctx context.Context) (string, error)
 }
 
 // With returns a place whose Getenv also knows the variables that a job adds.

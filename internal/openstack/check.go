@@ -4,30 +4,57 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
-	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// Request has the names that a replication refers to in a project. Empty fields are not checked.
+// Request is a copy of a VM to the project, and what its server is to have. Empty fields are not checked.
 type Request struct {
+	// Name and Moid are the VM's: Name as its inventory path has it, Moid is its managed object ID.
+	Name, Moid string
 	// Cutover is true if a server is to be booted now.
-	Cutover                                bool
+	Cutover bool
+	// Starts is true right before migratekit is started: what may have changed is read anew.
+	Starts                                 bool
 	AvailabilityZone, VolumeType, FlavorID string
 	Networks                               []NetworkRequest
 	SecurityGroupIDs                       []string
 	// CPUs and MemoryMB are the size of the source; 0 is not compared.
 	CPUs, MemoryMB int
+	// EFI is true if the source boots with EFI, Off if it is powered off.
+	EFI, Off bool
+	// Disks are those to copy. The server boots from the first one.
+	Disks []DiskRequest
+	// Host returns the ID of the server that migratekit runs on. It is called only if that matters.
+	Host func(ctx context.Context) (string, error)
+	// Unfinished is true if the end of our last run on that server was not seen, so that what is attached there is ours.
+	Unfinished bool
+	// Detach is true if a volume that is attached to that server by an unknown run is to be detached.
+	Detach bool
+	// Copying is how long migratekit needs one token, 0 if unknown.
+	Copying time.Duration
 }
 
 // NetworkRequest is the mapping of one network card.
-type NetworkRequest struct{ NetworkID, SubnetID, IP string }
+type NetworkRequest struct{ MAC, NetworkID, SubnetID, IP string }
+
+// DiskRequest is a disk to copy.
+type DiskRequest struct {
+	// Key is its device key, Name what a reader calls it.
+	Key   int32
+	Name  string
+	Bytes int64
+}
+
+const gib = 1 << 30
+
+// sizeGiB is the size of the volume that migratekit makes.
+func (d DiskRequest) sizeGiB() int { return int((d.Bytes + gib - 1) / gib) }
 
 // Problem is something that the project does not have, or that could not be checked.
 type Problem struct {
-	// At is the attribute inside openstack: names and indexes.
+	// At is the attribute of the replication: names and indexes.
 	At []any
 	// Text says what is wrong, and what exists instead.
 	Text string
@@ -35,22 +62,91 @@ type Problem struct {
 	Error bool
 }
 
-// facts are the lists that a request needs.
+// Report is the result of a check.
+type Report struct {
+	Problems []Problem
+	// Volumes are those of the VM, by device key. A disk that has several has none here.
+	Volumes map[int32]Volume
+	// Host is the server that migratekit runs on, "" if that was not asked, or is not known.
+	Host string
+	// CutOverTo is the server that an earlier cutover booted, "" if there is none.
+	CutOverTo string
+}
+
+// facts are the lists that a request needs. A list that is nil could not be read, or is not needed.
 type facts struct {
+	volumes                                         []Volume // of the project
+	own                                             []Volume // of the VM
 	cinderZones, novaZones, types, networks, groups []named
 	flavors                                         []flavor
 	subnets                                         []subnet
+	servers                                         []Server
+	ports                                           []port
+	quotas                                          []quota
+	host                                            string
+	lifetime                                        time.Duration
 }
 
-// Check compares a request with the project. It reads only the lists that the request needs, each once in this process. Errors are those of a login.
-func (c *Client) Check(ctx context.Context, request Request) ([]Problem, error) {
-	var known facts
-	var group errgroup.Group
-	forbidden := make([]*ForbiddenError, 7)
-	load := func(i int, needed bool, read func() error) {
-		if !needed {
-			return
+// Check compares a request with the project. It reads only the lists that the request needs, each once in this process, and again what may have changed if a
+// cutover starts. Errors are those of a login.
+func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
+	lists := c.lists
+	if request.Starts && request.Cutover {
+		lists = lists.anew()
+	}
+	known, report := &facts{}, &Report{}
+	err := c.gather(ctx, lists, request, known, report)
+	if err != nil {
+		return nil, err
+	}
+	report.Host = known.host
+	report.Volumes, report.CutOverTo = request.owned(known.own), CutOverTo(request, known.own)
+	if report.CutOverTo != "" {
+		return report, nil // nothing of it is needed any more
+	}
+	report.Problems = append(report.Problems, request.compare(known)...)
+	report.Problems = append(report.Problems, request.checkQuotas(known, c.needs.add(request))...)
+	return report, nil
+}
+
+// gather reads what the request needs. What the account may not read is a problem.
+func (c *Client) gather(ctx context.Context, lists *lists, request Request, known *facts, report *Report) error {
+	var err error
+	if known.volumes, err = lists.listVolumes(ctx, c); err != nil {
+		return err
+	}
+	if known.own = known.volumes; request.Starts {
+		if known.own, err = c.Settle(ctx, request.Moid); err != nil {
+			return err
 		}
+	}
+	if session, err := c.open(ctx); err == nil {
+		known.lifetime = session.lifetime
+	}
+	makes := len(request.owned(known.own)) < len(request.Disks)
+	server := request.Cutover || request.FlavorID != ""
+	var loads []func() error
+	load := func(needed bool, read func() error) {
+		if needed {
+			loads = append(loads, read)
+		}
+	}
+	load(request.AvailabilityZone != "" && makes, func() (err error) { known.cinderZones, err = lists.listCinderZones(ctx, c); return err })
+	load(request.AvailabilityZone != "" && server, func() (err error) { known.novaZones, err = lists.listNovaZones(ctx, c); return err })
+	load(request.VolumeType != "", func() (err error) { known.types, err = lists.listVolumeTypes(ctx, c); return err })
+	load(request.FlavorID != "", func() (err error) { known.flavors, err = lists.listFlavors(ctx, c); return err })
+	load(server && request.Name != "", func() (err error) { known.servers, err = lists.listServers(ctx, c); return err })
+	load(len(request.Networks) > 0, func() (err error) { known.networks, err = lists.listNetworks(ctx, c); return err })
+	load(len(request.Networks) > 0, func() (err error) { known.subnets, err = lists.listSubnets(ctx, c); return err })
+	load(len(request.SecurityGroupIDs) > 0, func() (err error) { known.groups, err = lists.listGroups(ctx, c); return err })
+	load(len(request.Networks) > 0, func() (err error) { known.ports, err = lists.listPortsOf(ctx, c, request.Networks); return err })
+	quotas := [3][]quota{}
+	for service, needed := range [3]bool{ofCinder: makes, ofNova: request.FlavorID != "", ofNeutron: len(request.Networks) > 0} {
+		load(needed, func() (err error) { quotas[service], err = lists.listQuotas(ctx, c, service); return err })
+	}
+	forbidden := make([]*ForbiddenError, len(loads))
+	var group errgroup.Group
+	for i, read := range loads {
 		group.Go(func() error {
 			err := read()
 			if denied, ok := errors.AsType[*ForbiddenError](err); ok {
@@ -60,126 +156,79 @@ func (c *Client) Check(ctx context.Context, request Request) ([]Problem, error) 
 			return err
 		})
 	}
-	server := request.Cutover || request.FlavorID != ""
-	load(0, request.AvailabilityZone != "", func() (err error) { known.cinderZones, err = c.listCinderZones(ctx); return err })
-	load(1, request.AvailabilityZone != "" && server, func() (err error) { known.novaZones, err = c.listNovaZones(ctx); return err })
-	load(2, request.VolumeType != "", func() (err error) { known.types, err = c.listVolumeTypes(ctx); return err })
-	load(3, request.FlavorID != "", func() (err error) { known.flavors, err = c.listFlavors(ctx); return err })
-	load(4, len(request.Networks) > 0, func() (err error) { known.networks, err = c.listNetworks(ctx); return err })
-	load(5, len(request.Networks) > 0, func() (err error) { known.subnets, err = c.listSubnets(ctx); return err })
-	load(6, len(request.SecurityGroupIDs) > 0, func() (err error) { known.groups, err = c.listGroups(ctx); return err })
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	problems := request.compare(known)
+	for _, each := range quotas {
+		known.quotas = append(known.quotas, each...)
+	}
 	for _, denied := range forbidden {
 		if denied != nil {
-			problems = append(problems, Problem{Text: fmt.Sprintf("The account may not list the %s, so they were not checked: %v.", denied.What, denied.Err)})
-		}
-	}
-	return problems, nil
-}
-
-// compare is pure. A list that is nil could not be read.
-func (r Request) compare(known facts) []Problem {
-	var problems []Problem
-	missing := func(fails bool, what, value string, exist []named, at ...any) {
-		byID := func(n named) bool { return n.id == value }
-		byName := func(n named) bool { return n.name == value }
-		switch {
-		case value == "" || exist == nil || slices.ContainsFunc(exist, byID):
-		case at[0] == "volume_type" && slices.ContainsFunc(exist, byName): // Cinder accepts a name
-		case slices.ContainsFunc(exist, byName):
-			i := slices.IndexFunc(exist, byName)
-			problems = append(problems, Problem{At: at, Error: fails, Text: fmt.Sprintf("%q is the name of a %s, and its ID is needed: write %q.", value, what, exist[i].id)})
-		default:
-			problems = append(problems, Problem{At: at, Error: fails, Text: fmt.Sprintf("The project has no %s %q. It has %s.", what, value, some(exist))})
-		}
-	}
-	missing(true, "availability zone of Cinder", r.AvailabilityZone, known.cinderZones, "availability_zone")
-	missing(r.Cutover, "availability zone of Nova", r.AvailabilityZone, known.novaZones, "availability_zone")
-	missing(true, "volume type", r.VolumeType, known.types, "volume_type")
-	var sizes []named
-	for _, each := range known.flavors {
-		sizes = append(sizes, each.named)
-		if each.id == r.FlavorID && (each.cpus < r.CPUs || each.memoryMB < r.MemoryMB) {
-			problems = append(problems, Problem{At: []any{"flavor_id"}, Text: fmt.Sprintf(
-				"The flavor %s has %d CPUs and %d MiB, and the source has %d CPUs and %d MiB.", each.named, each.cpus, each.memoryMB, r.CPUs, r.MemoryMB)})
-		}
-	}
-	missing(r.Cutover, "flavor", r.FlavorID, sizes, "flavor_id")
-	for i, id := range r.SecurityGroupIDs {
-		missing(r.Cutover, "security group", id, known.groups, "security_group_ids", i)
-	}
-	taken := map[string]int{}
-	for i, network := range r.Networks {
-		missing(r.Cutover, "network", network.NetworkID, known.networks, "network_mappings", i, "network_id")
-		problems = append(problems, r.compareSubnet(i, network, known.subnets)...)
-		if before, ok := taken[network.SubnetID+" "+network.IP]; ok && network.IP != "" {
-			problems = append(problems, Problem{
-				At: []any{"network_mappings", i, "ip"}, Error: r.Cutover,
-				Text: fmt.Sprintf("%s is also the address of the mapping %d.", network.IP, before),
+			report.Problems = append(report.Problems, Problem{
+				At: []any{"openstack"}, Text: fmt.Sprintf("The account may not list the %s, so they were not checked: %v.", denied.What, denied.Err),
 			})
 		}
-		taken[network.SubnetID+" "+network.IP] = i
 	}
-	return problems
-}
-
-// compareSubnet checks the subnet of a mapping, and the address in it.
-func (r Request) compareSubnet(i int, network NetworkRequest, subnets []subnet) []Problem {
-	if subnets == nil {
-		return nil
-	}
-	problem := func(attribute, format string, args ...any) []Problem {
-		return []Problem{{At: []any{"network_mappings", i, attribute}, Error: r.Cutover, Text: fmt.Sprintf(format, args...)}}
-	}
-	var inside []named
-	var found *subnet
-	for _, each := range subnets {
-		if each.network == network.NetworkID {
-			inside = append(inside, named{each.id, strings.TrimSpace(each.name + " " + each.cidr)})
+	if request.Host != nil && (request.Starts || attached(request.owned(known.own))) {
+		// Not to know the server is a problem only when migratekit starts.
+		known.host, err = request.Host(ctx)
+		if request.Starts {
+			return c.checkHost(ctx, known.host, err)
 		}
-		if each.id == network.SubnetID {
-			found = &each
-		}
-	}
-	switch {
-	case found == nil:
-		return problem("subnet_id", "The project has no subnet %q. The network %s has %s.", network.SubnetID, network.NetworkID, some(inside))
-	case found.network != network.NetworkID:
-		return problem("subnet_id", "The subnet %s belongs to the network %s and not to %s, which has %s.", found.named, found.network, network.NetworkID, some(inside))
-	case network.IP == "":
-		return nil
-	}
-	address, err := netip.ParseAddr(network.IP)
-	prefix, prefixErr := netip.ParsePrefix(found.cidr)
-	switch {
-	case err != nil || prefixErr != nil: // the address is validated
-		return nil
-	case !prefix.Contains(address):
-		return problem("ip", "%s is not in the subnet %s, whose range is %s.", network.IP, found.named, found.cidr)
-	case found.gateway == network.IP:
-		return problem("ip", "%s is the gateway of the subnet %s.", network.IP, found.named)
 	}
 	return nil
 }
 
-// shownItems is how many of what exists are shown.
-const shownItems = 10
+// HostError is returned if migratekit cannot attach volumes to the machine that it is to run on.
+type HostError struct{ Err error }
 
-// some lists what exists, names next to IDs.
-func some(items []named) string {
-	if len(items) == 0 {
-		return "none"
+func (e *HostError) Error() string { return e.Err.Error() }
+func (e *HostError) Unwrap() error { return e.Err }
+
+// checkHost requires that the machine is a server of the project.
+func (c *Client) checkHost(ctx context.Context, host string, err error) error {
+	if err == nil {
+		_, err = c.Server(ctx, host)
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
-	var texts []string
-	for _, item := range items {
-		texts = append(texts, item.String())
+	return &HostError{err}
+}
+
+func attached(volumes map[int32]Volume) bool {
+	for _, volume := range volumes {
+		if len(volume.AttachedTo) > 0 {
+			return true
+		}
 	}
-	slices.Sort(texts)
-	if more := len(texts) - shownItems; more > 0 {
-		texts = append(texts[:shownItems], fmt.Sprintf("and %d more", more))
+	return false
+}
+
+// owned returns the volumes of the disks to copy, by device key.
+func (r Request) owned(all []Volume) map[int32]Volume {
+	owned := map[int32]Volume{}
+	for _, disk := range r.Disks {
+		if found := Of(all, r.Name, r.Moid, disk.Key); len(found) == 1 {
+			owned[disk.Key] = found[0]
+		}
 	}
-	return strings.Join(texts, ", ")
+	return owned
+}
+
+// CutOverTo returns the server that a cutover of the VM booted: it has all volumes, the first one as its root disk; the source is off, and the volumes are marked.
+// A server that somebody booted from the volumes for a test has no marks.
+func CutOverTo(request Request, all []Volume) string {
+	owned, server := request.owned(all), ""
+	if !request.Off || len(owned) == 0 || len(owned) != len(request.Disks) {
+		return ""
+	}
+	for i, disk := range request.Disks {
+		volume := owned[disk.Key]
+		if len(volume.AttachedTo) != 1 || volume.CutoverStartedAt == "" || (server != "" && volume.AttachedTo[0] != server) || (i == 0 && !volume.Root) {
+			return ""
+		}
+		server = volume.AttachedTo[0]
+	}
+	return server
 }

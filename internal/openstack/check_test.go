@@ -19,7 +19,8 @@ func furnished(t *testing.T) *openstacktest.Cloud {
 func fine() Request {
 	return Request{
 		Cutover: true, AvailabilityZone: "nova", VolumeType: "ssd", FlavorID: "f1", SecurityGroupIDs: []string{"g1"},
-		Networks: []NetworkRequest{{"n1", "s1", "10.0.0.5"}, {"n2", "s2", ""}},
+		Networks: []NetworkRequest{{"00:50:56:00:00:01", "n1", "s1", "10.0.0.5"}, {"00:50:56:00:00:02", "n2", "s2", ""}},
+		Name:     "web01", Moid: "vm-1", Disks: []DiskRequest{{2000, "Hard disk 1", 10 << 30}},
 	}
 }
 
@@ -33,18 +34,18 @@ func TestCheck(t *testing.T) {
 		text   string
 		always bool // an error without a cutover, too
 	}{
-		"zone":                   {func(r *Request) { r.AvailabilityZone = "mars" }, "[availability_zone]", `no availability zone of Cinder "mars". It has nova.`, true},
-		"volume type":            {func(r *Request) { r.VolumeType = "hdd" }, "[volume_type]", "(ssd)", true},
-		"flavor":                 {func(r *Request) { r.FlavorID = "f2" }, "[flavor_id]", "f1 (m1.small)", false},
-		"the name of a flavor":   {func(r *Request) { r.FlavorID = "m1.small" }, "[flavor_id]", `write "f1"`, false},
-		"a small flavor":         {func(r *Request) { r.CPUs = 8 }, "[flavor_id]", "2 CPUs and 4096 MiB, and the source has 8 CPUs", false},
-		"network":                {func(r *Request) { r.Networks[0].NetworkID = "n9" }, "[network_mappings 0 network_id]", "n1 (lan)", false},
-		"subnet":                 {func(r *Request) { r.Networks[1].SubnetID = "s9" }, "[network_mappings 1 subnet_id]", "s2 (subnet of n2 10.1.0.0/24)", false},
-		"subnet of another":      {func(r *Request) { r.Networks[1].SubnetID = "s1" }, "[network_mappings 1 subnet_id]", "belongs to the network n1", false},
-		"address out of range":   {func(r *Request) { r.Networks[0].IP = "10.1.0.5" }, "[network_mappings 0 ip]", "10.0.0.0/24", false},
-		"address of the gateway": {func(r *Request) { r.Networks[0].IP = "10.0.0.1" }, "[network_mappings 0 ip]", "gateway", false},
-		"one address twice":      {func(r *Request) { r.Networks[1] = r.Networks[0] }, "[network_mappings 1 ip]", "mapping 0", false},
-		"security group":         {func(r *Request) { r.SecurityGroupIDs = []string{"g1", "g2"} }, "[security_group_ids 1]", "g1 (web)", false},
+		"zone":                   {func(r *Request) { r.AvailabilityZone = "mars" }, "[openstack availability_zone]", `no availability zone of Cinder "mars". It has nova.`, true},
+		"volume type":            {func(r *Request) { r.VolumeType = "hdd" }, "[openstack volume_type]", "(ssd)", true},
+		"flavor":                 {func(r *Request) { r.FlavorID = "f2" }, "[openstack flavor_id]", "f1 (m1.small)", false},
+		"the name of a flavor":   {func(r *Request) { r.FlavorID = "m1.small" }, "[openstack flavor_id]", `write "f1"`, false},
+		"a small flavor":         {func(r *Request) { r.CPUs = 8 }, "[openstack flavor_id]", "2 CPUs and 4096 MiB, and the source has 8 CPUs", false},
+		"network":                {func(r *Request) { r.Networks[0].NetworkID = "n9" }, "[openstack network_mappings 0 network_id]", "n1 (lan)", false},
+		"subnet":                 {func(r *Request) { r.Networks[1].SubnetID = "s9" }, "[openstack network_mappings 1 subnet_id]", "s2 (subnet of n2 10.1.0.0/24)", false},
+		"subnet of another":      {func(r *Request) { r.Networks[1].SubnetID = "s1" }, "[openstack network_mappings 1 subnet_id]", "belongs to the network n1", false},
+		"address out of range":   {func(r *Request) { r.Networks[0].IP = "10.1.0.5" }, "[openstack network_mappings 0 ip]", "10.0.0.0/24", false},
+		"address of the gateway": {func(r *Request) { r.Networks[0].IP = "10.0.0.1" }, "[openstack network_mappings 0 ip]", "gateway", false},
+		"one address twice":      {func(r *Request) { r.Networks[1] = r.Networks[0] }, "[openstack network_mappings 1 ip]", "mapping 0", false},
+		"security group":         {func(r *Request) { r.SecurityGroupIDs = []string{"g1", "g2"} }, "[openstack security_group_ids 1]", "g1 (web)", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,11 +53,11 @@ func TestCheck(t *testing.T) {
 				request := fine()
 				test.change(&request)
 				request.Cutover = cutover
-				problems, err := client.Check(t.Context(), request)
-				if err != nil || len(problems) == 0 {
-					t.Fatalf("%v, %v", problems, err)
+				report, err := client.Check(t.Context(), request)
+				if err != nil || len(report.Problems) == 0 {
+					t.Fatalf("%v, %v", report, err)
 				}
-				first := problems[0]
+				first := report.Problems[0]
 				if fmt.Sprint(first.At) != test.at || !strings.Contains(first.Text, test.text) || first.Error != ((cutover && name != "a small flavor") || test.always) {
 					t.Errorf("cutover %t: %+v", cutover, first)
 				}
@@ -71,15 +72,15 @@ func TestCheckCountsItsCalls(t *testing.T) {
 	cloud := furnished(t)
 	client := newClient(t, cloud.Environment())
 	for range 200 {
-		if problems, err := client.Check(t.Context(), fine()); err != nil || len(problems) > 0 {
-			t.Fatalf("%v, %v", problems, err)
+		if report, err := client.Check(t.Context(), fine()); err != nil || len(report.Problems) > 0 {
+			t.Fatalf("%v, %v", report, err)
 		}
 	}
 	total := 0
 	for _, n := range cloud.Calls() {
 		total += n
 	}
-	if total > 14 {
+	if total > 14+1+2 { // one flavor, two networks
 		t.Errorf("%d calls: %v", total, cloud.Calls())
 	}
 	cloud = furnished(t)
@@ -100,9 +101,9 @@ func TestCheckWithoutRights(t *testing.T) {
 	cloud.Forbid(openstacktest.SecurityGroup)
 	request := fine()
 	request.SecurityGroupIDs = []string{"unknown"}
-	problems, err := newClient(t, cloud.Environment()).Check(t.Context(), request)
-	if err != nil || len(problems) != 1 || problems[0].Error || !strings.HasPrefix(problems[0].Text, "The account may not list the security groups, so they were not checked: ") {
-		t.Errorf("%v, %v", problems, err)
+	report, err := newClient(t, cloud.Environment()).Check(t.Context(), request)
+	if err != nil || len(report.Problems) != 1 || report.Problems[0].Error || !strings.HasPrefix(report.Problems[0].Text, "The account may not list the security groups, so they were not checked: ") {
+		t.Errorf("%+v, %v", report, err)
 	}
 	client := newClient(t, cloud.Environment())
 	if _, err := client.Environment(t.Context()); err != nil {

@@ -46,7 +46,8 @@ type Client struct {
 	userAgent string
 
 	session *lazy[*session]
-	lists   lists
+	lists   *lists
+	needs   needs
 }
 
 // NewClient connects to nothing.
@@ -61,6 +62,8 @@ type session struct {
 	provider   *gophercloud.ProviderClient
 	userID     string
 	projectID  string
+	// lifetime is how long a token lives, 0 if unknown.
+	lifetime time.Duration
 
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
@@ -140,6 +143,9 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 		return nil, &AuthError{errors.Join(errors.New("the token is for no project"), err)}
 	}
 	s.userID, s.projectID = user.ID, project.ID
+	if expires, err := token.ExtractToken(); err == nil {
+		s.lifetime = time.Until(expires.ExpiresAt)
+	}
 	return s, nil
 }
 

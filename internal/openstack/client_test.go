@@ -175,7 +175,7 @@ func TestErrorsOfTheCloud(t *testing.T) {
 	if logins := cloud.Calls()["POST /identity/v3/auth/tokens"]; logins > 4 {
 		t.Errorf("%d logins during an outage", logins)
 	}
-	client.session.until = time.Time{} // later
+	client.session.until, client.lists = time.Time{}, client.lists.anew() // later
 	cloud.Answer(0)
 	if _, err := client.Volumes(t.Context()); err != nil {
 		t.Error(err)
@@ -241,6 +241,7 @@ func TestVolumes(t *testing.T) {
 			t.Errorf("%+v", first)
 		}
 		cloud.ExpireTokens()
+		client.lists = client.lists.anew()
 	}
 	if logins := cloud.Calls()["POST /identity/v3/auth/tokens"]; logins != 2 {
 		t.Errorf("%d logins", logins)

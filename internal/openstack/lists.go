@@ -2,9 +2,9 @@ package openstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -53,12 +53,39 @@ type lists struct {
 	cinderZones, novaZones, types, networks, groups *list[named]
 	flavors                                         *list[flavor]
 	subnets                                         *list[subnet]
+	changeable
 }
 
-func newLists() lists {
-	return lists{
+// changeable are the lists that others change all the time: they are read anew right before a cutover.
+type changeable struct {
+	volumes *list[Volume]
+	servers *list[Server]
+
+	mu     sync.Mutex
+	ports  map[string]*list[port] // by network
+	quotas [3]*list[quota]        // of Cinder, Nova and Neutron
+}
+
+func newLists() *lists {
+	return &lists{
 		cinderZones: newList[named](), novaZones: newList[named](), types: newList[named](), flavors: newList[flavor](),
 		networks: newList[named](), groups: newList[named](), subnets: newList[subnet](),
+		changeable: newChangeable(),
+	}
+}
+
+func newChangeable() changeable {
+	return changeable{
+		volumes: newList[Volume](), servers: newList[Server](), ports: map[string]*list[port]{},
+		quotas: [3]*list[quota]{newList[quota](), newList[quota](), newList[quota]()},
+	}
+}
+
+// anew returns lists whose changeable ones are read again.
+func (l *lists) anew() *lists {
+	return &lists{
+		cinderZones: l.cinderZones, novaZones: l.novaZones, types: l.types, flavors: l.flavors, networks: l.networks, groups: l.groups, subnets: l.subnets,
+		changeable: newChangeable(),
 	}
 }
 
@@ -88,13 +115,18 @@ func read[T any](
 		}
 		pages, err := pager(client).AllPages(ctx)
 		if err != nil {
-			if status, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](err); ok && status.Actual == http.StatusForbidden {
-				return nil, &ForbiddenError{what, err}
-			}
-			return nil, classify(fmt.Errorf("list the %s: %w", what, err))
+			return nil, classifyList(what, err)
 		}
 		return extract(pages)
 	})
+}
+
+// classifyList distinguishes a list that the account may not read.
+func classifyList(what string, err error) error {
+	if gophercloud.ResponseCodeIs(err, http.StatusForbidden) {
+		return &ForbiddenError{what, err}
+	}
+	return classify(fmt.Errorf("list the %s: %w", what, err))
 }
 
 // each converts an extracted list.
@@ -109,46 +141,46 @@ func each[F, T any](extract func(pagination.Page) ([]F, error), convert func(F) 
 	}
 }
 
-func (c *Client) listCinderZones(ctx context.Context) ([]named, error) {
-	return read(ctx, c, c.lists.cinderZones, "availability zones of Cinder", "Cinder", openstack.NewBlockStorageV3, cinderzones.List,
+func (l *lists) listCinderZones(ctx context.Context, c *Client) ([]named, error) {
+	return read(ctx, c, l.cinderZones, "availability zones of Cinder", "Cinder", openstack.NewBlockStorageV3, cinderzones.List,
 		each(cinderzones.ExtractAvailabilityZones, func(z cinderzones.AvailabilityZone) named { return named{id: z.ZoneName} }))
 }
 
-func (c *Client) listNovaZones(ctx context.Context) ([]named, error) {
-	return read(ctx, c, c.lists.novaZones, "availability zones of Nova", "Nova", openstack.NewComputeV2, novazones.List,
+func (l *lists) listNovaZones(ctx context.Context, c *Client) ([]named, error) {
+	return read(ctx, c, l.novaZones, "availability zones of Nova", "Nova", openstack.NewComputeV2, novazones.List,
 		each(novazones.ExtractAvailabilityZones, func(z novazones.AvailabilityZone) named { return named{id: z.ZoneName} }))
 }
 
-func (c *Client) listVolumeTypes(ctx context.Context) ([]named, error) {
-	return read(ctx, c, c.lists.types, "volume types", "Cinder", openstack.NewBlockStorageV3,
+func (l *lists) listVolumeTypes(ctx context.Context, c *Client) ([]named, error) {
+	return read(ctx, c, l.types, "volume types", "Cinder", openstack.NewBlockStorageV3,
 		func(s *gophercloud.ServiceClient) pagination.Pager {
 			return volumetypes.List(s, volumetypes.ListOpts{})
 		},
 		each(volumetypes.ExtractVolumeTypes, func(t volumetypes.VolumeType) named { return named{t.ID, t.Name} }))
 }
 
-func (c *Client) listFlavors(ctx context.Context) ([]flavor, error) {
-	return read(ctx, c, c.lists.flavors, "flavors", "Nova", openstack.NewComputeV2,
+func (l *lists) listFlavors(ctx context.Context, c *Client) ([]flavor, error) {
+	return read(ctx, c, l.flavors, "flavors", "Nova", openstack.NewComputeV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return flavors.ListDetail(s, flavors.ListOpts{}) },
 		each(flavors.ExtractFlavors, func(f flavors.Flavor) flavor { return flavor{named{f.ID, f.Name}, f.RAM, f.VCPUs} }))
 }
 
-func (c *Client) listNetworks(ctx context.Context) ([]named, error) {
-	return read(ctx, c, c.lists.networks, "networks", "Neutron", openstack.NewNetworkV2,
+func (l *lists) listNetworks(ctx context.Context, c *Client) ([]named, error) {
+	return read(ctx, c, l.networks, "networks", "Neutron", openstack.NewNetworkV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return networks.List(s, networks.ListOpts{}) },
 		each(networks.ExtractNetworks, func(n networks.Network) named { return named{n.ID, n.Name} }))
 }
 
-func (c *Client) listSubnets(ctx context.Context) ([]subnet, error) {
-	return read(ctx, c, c.lists.subnets, "subnets", "Neutron", openstack.NewNetworkV2,
+func (l *lists) listSubnets(ctx context.Context, c *Client) ([]subnet, error) {
+	return read(ctx, c, l.subnets, "subnets", "Neutron", openstack.NewNetworkV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return subnets.List(s, subnets.ListOpts{}) },
 		each(subnets.ExtractSubnets, func(s subnets.Subnet) subnet {
 			return subnet{named{s.ID, s.Name}, s.NetworkID, s.CIDR, s.GatewayIP}
 		}))
 }
 
-func (c *Client) listGroups(ctx context.Context) ([]named, error) {
-	return read(ctx, c, c.lists.groups, "security groups", "Neutron", openstack.NewNetworkV2,
+func (l *lists) listGroups(ctx context.Context, c *Client) ([]named, error) {
+	return read(ctx, c, l.groups, "security groups", "Neutron", openstack.NewNetworkV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return groups.List(s, groups.ListOpts{}) },
 		each(groups.ExtractGroups, func(g groups.SecGroup) named { return named{g.ID, g.Name} }))
 }

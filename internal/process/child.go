@@ -59,7 +59,7 @@ func (c child) run(ctx context.Context) (started bool, err error) {
 		return false, fmt.Errorf("start migratekit: %w", err)
 	}
 	guard.watch(cmd.Process.Pid)
-	c.locks.describe(fmt.Sprintf("it is process %d, started by process %d (%s)", cmd.Process.Pid, os.Getpid(), filepath.Base(os.Args[0])))
+	c.locks.describe(fmt.Sprintf(runningPrefix+"%d, started by process %d (%s)", cmd.Process.Pid, os.Getpid(), filepath.Base(os.Args[0])))
 	err = cmd.Wait()
 	killGroup(cmd.Process) // processes that it started and left
 	var exit *exec.ExitError

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -47,8 +48,7 @@ func (m *Machine) Lock(ctx context.Context, names ...string) (Locks, error) {
 	defer cancel()
 	var held Locks
 	for _, name := range names {
-		sum := sha256.Sum256([]byte(name))
-		file, err := os.OpenFile(filepath.Join(directory, hex.EncodeToString(sum[:16])), os.O_RDWR|os.O_CREATE, 0o600)
+		file, err := os.OpenFile(lockPath(directory, name), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			held.Release()
 			return nil, fmt.Errorf("open a lock: %w", err)
@@ -70,8 +70,50 @@ func (m *Machine) Lock(ctx context.Context, names ...string) (Locks, error) {
 		}
 		held = append(held, file)
 	}
-	held.describe(fmt.Sprintf("it is being started by process %d (%s)", os.Getpid(), filepath.Base(os.Args[0])))
+	starting := fmt.Sprintf("it is being started by process %d (%s)", os.Getpid(), filepath.Base(os.Args[0]))
+	for _, file := range held {
+		if killed(file) {
+			Locks{file}.describe(starting + killedBefore)
+		} else {
+			Locks{file}.describe(starting)
+		}
+	}
 	return held, nil
+}
+
+// A lock that is free tells from what it last said whether the end of its run was seen.
+const (
+	runningPrefix = "it is process "
+	killedBefore  = "; the end of the run before was not seen"
+)
+
+func killed(file *os.File) bool {
+	content := make([]byte, 1<<10)
+	n, _ := file.ReadAt(content, 0)
+	text := string(content[:n])
+	return strings.HasPrefix(text, runningPrefix) || strings.HasSuffix(text, killedBefore)
+}
+
+// Forget notes that the run has ended and left nothing behind.
+func (l Locks) Forget() { l.describe("") }
+
+// Unfinished reports whether a run with a lock is under way, or was killed so that its end was not seen.
+func (m *Machine) Unfinished(name string) bool {
+	directory, err := lockDirectory()
+	if err != nil {
+		return false
+	}
+	file, err := os.Open(lockPath(directory, name))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = file.Close() }()
+	return lockFile(file) != nil || killed(file)
+}
+
+func lockPath(directory, name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return filepath.Join(directory, hex.EncodeToString(sum[:16]))
 }
 
 // describe sets what another process reads that finds a lock held.

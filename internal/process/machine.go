@@ -28,6 +28,7 @@ type Machine struct {
 	log      *slog.Logger
 	progress *progressServer
 	tools    toolChecks
+	metadata metadataService
 }
 
 // NewMachine returns a Machine. It starts nothing.
@@ -37,7 +38,7 @@ func NewMachine(log *slog.Logger) *Machine {
 
 // Place describes this machine to a target.
 func (m *Machine) Place() migratekit.Place {
-	return migratekit.Place{Getenv: os.Getenv, Dial: (&net.Dialer{}).DialContext}
+	return migratekit.Place{Getenv: os.Getenv, Dial: (&net.Dialer{}).DialContext, Server: m.metadata.serverID}
 }
 
 // ExitError is returned if migratekit's exit status was not 0, or a signal ended it.

@@ -50,7 +50,7 @@ func (a *attempts) addDeleted(ctx context.Context, state replicationModel, priva
 		return
 	}
 	kept := &attempt{state: state, private: map[string][]byte{}, names: loadNames(ctx, private)}
-	for _, key := range []string{privateTracking, privateCopied, privateSizes} {
+	for _, key := range []string{privateTracking, privateVolumes, privateCopied, privateSizes} {
 		if value, _ := private.GetKey(ctx, key); len(value) > 0 {
 			kept.private[key] = value
 		}
@@ -130,6 +130,7 @@ func (a *attempt) restore(ctx context.Context, to privateState) diag.Diagnostics
 func (m *replicationModel) continues(state replicationModel) {
 	m.Cutover, m.Triggers, m.NBD, m.ChangeIDs = state.Cutover, state.Triggers, state.NBD, state.ChangeIDs
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
+	m.Volumes, m.Server, m.TargetIntact = state.Volumes, state.Server, state.TargetIntact
 }
 
 // failAgain completes the plan of a create that failed before its cycle, with what it inherited.

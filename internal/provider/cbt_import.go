@@ -27,26 +27,10 @@ func (r *cbtResource) ImportState(ctx context.Context, req resource.ImportStateR
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	if id == "" || (strings.Contains(id, "/") && !strings.HasPrefix(id, "/")) {
-		resp.Diagnostics.AddError("Invalid Import ID",
-			fmt.Sprintf("%q names no virtual machine. Import by its inventory path, from the datacenter on (/DC0/vm/prod/web01), its managed object ID (vm-123), its BIOS UUID or its instance UUID.", id))
-		return
-	}
-	if r.data == nil || !r.data.known {
-		resp.Diagnostics.AddError("Unable to Import Change Tracking",
-			"The provider's configuration depends on values that are known only after apply, so the import cannot connect to vCenter. Use values that are known at plan time.")
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	status, err := r.imported(ctx, names)
-	if _, ambiguous := errors.AsType[*vsphere.AmbiguousError](err); ambiguous || errors.Is(err, vsphere.ErrNotFound) {
-		resp.Diagnostics.AddError("Unable to Import Change Tracking",
-			fmt.Sprintf("%q names no virtual machine, or several. A name alone is not enough. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
-		return
-	}
-	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Import Change Tracking", path.Root("id"), err))
+	status := r.data.importVM(ctx, id, names, &resp.Diagnostics)
+	if status == nil {
 		return
 	}
 	resp.Diagnostics.Append(setImported(ctx, &resp.State, status)...)
@@ -65,12 +49,36 @@ func importNames(id string) []vsphere.Name {
 	return []vsphere.Name{{Moid: id}}
 }
 
-// imported reads the VM by the first name that exists.
-func (r *cbtResource) imported(ctx context.Context, names []vsphere.Name) (*cbt.Status, error) {
+// importVM reads the VM by the first of its names that exists, or returns nil.
+func (p *providerData) importVM(ctx context.Context, id string, names []vsphere.Name, diags *diag.Diagnostics) *cbt.Status {
+	if id == "" || (strings.Contains(id, "/") && !strings.HasPrefix(id, "/")) {
+		diags.AddError("Invalid Import ID",
+			fmt.Sprintf("%q names no virtual machine. Import by its inventory path, from the datacenter on (/DC0/vm/prod/web01), its managed object ID (vm-123), its BIOS UUID or its instance UUID.", id))
+		return nil
+	}
+	if p == nil || !p.known {
+		diags.AddError("Unable to Import",
+			"The provider's configuration depends on values that are known only after apply, so the import cannot connect to vCenter. Use values that are known at plan time.")
+		return nil
+	}
+	status, err := p.readFirst(ctx, names)
+	_, ambiguous := errors.AsType[*vsphere.AmbiguousError](err)
+	switch {
+	case ambiguous || errors.Is(err, vsphere.ErrNotFound):
+		diags.AddError("Unable to Import",
+			fmt.Sprintf("%q names no virtual machine, or several. A name alone is not enough. Import by inventory path (/DC0/vm/prod/web01), managed object ID (vm-123), BIOS UUID or instance UUID.\n\n%v", id, err))
+	case err != nil:
+		diags.Append(vmDiagnostic("Import", path.Root("id"), err))
+	}
+	return status
+}
+
+// readFirst reads the VM by the first name that exists.
+func (p *providerData) readFirst(ctx context.Context, names []vsphere.Name) (*cbt.Status, error) {
 	var err error
 	for _, name := range names {
 		var status *cbt.Status
-		if status, err = r.data.manager.Read(ctx, name); err == nil {
+		if status, err = p.manager.Read(ctx, name); err == nil {
 			return status, nil
 		}
 		if !errors.Is(err, vsphere.ErrNotFound) {

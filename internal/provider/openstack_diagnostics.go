@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 
 	"github.com/vma-project/terraform-provider-vma/internal/openstack"
 )
@@ -15,6 +16,7 @@ func openStackDiagnostic(err error) diag.Diagnostic {
 	var refused *openstack.AuthError
 	var outage *openstack.UnreachableError
 	var trust *openstack.TrustError
+	var host *openstack.HostError
 	switch {
 	case errors.As(err, &login):
 		return diag.NewErrorDiagnostic("Missing OpenStack Environment",
@@ -23,6 +25,9 @@ func openStackDiagnostic(err error) diag.Diagnostic {
 	case errors.As(err, &refused):
 		return diag.NewErrorDiagnostic("Unable to Log In to OpenStack",
 			fmt.Sprintf("OpenStack refused the login, or does not know the project or the region. Check openstack of the provider, or the OS_* variables. Nothing was changed.\n\n%v", refused))
+	case errors.As(err, &host):
+		return diag.NewAttributeErrorDiagnostic(path.Root("openstack"), "This Machine Is Not a Server of the Project",
+			fmt.Sprintf("migratekit attaches the volumes to the machine that it runs on, which must be a server of the same project and have its metadata service (169.254.169.254). Run Terraform on such a server. Nothing was changed.\n\n%v", host))
 	case errors.As(err, &trust):
 		return diag.NewErrorDiagnostic("Unable to Trust OpenStack",
 			fmt.Sprintf("The certificate of OpenStack cannot be verified. Set cacert_file of openstack in the provider block (OS_CACERT) to the certificate of its authority. Nothing was changed.\n\n%v", trust))

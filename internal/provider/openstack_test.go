@@ -88,11 +88,11 @@ func TestOpenStackUnreachable(t *testing.T) {
 	resource.UnitTest(t, resource.TestCase{
 		ProtoV6ProviderFactories: e.factories(t),
 		Steps: []resource.TestStep{
-			{PreConfig: func() { e.cloud.Answer(http.StatusServiceUnavailable) }, Config: e.provider() + replicationConfig("openstack = {}")},
+			{PreConfig: func() { e.cloud.Refuse(http.MethodGet, "/os-quota-sets/", http.StatusServiceUnavailable) }, Config: e.provider() + replicationConfig("openstack = {}")},
 			// In a form that migratekit does not accept, the login cannot be passed on.
-			{Config: strings.ReplaceAll(e.provider(), "OS_DOMAIN_NAME =", fmt.Sprintf("OS_PROJECT_DOMAIN_NAME = %q\n    OS_USER_DOMAIN_NAME =", openstacktest.Domain)) + replicationConfig("openstack = {}\ntriggers = { run = 2 }"), PlanOnly: true, ExpectNonEmptyPlan: true},
+			{Config: strings.ReplaceAll(e.provider(), "OS_DOMAIN_NAME =", fmt.Sprintf("OS_PROJECT_DOMAIN_NAME = %q\n    OS_USER_DOMAIN_NAME =", openstacktest.Domain)) + replicationConfig("openstack = {}\ntriggers = { run = 2 }"), PlanOnly: true, ExpectNonEmptyPlan: true, PreConfig: func() { e.cloud.Answer(http.StatusServiceUnavailable) }},
 			{Config: e.provider() + replicationConfig(serverConfig), ExpectError: words("Unable to Connect to OpenStack")},
-			{PreConfig: func() { e.cloud.Answer(0) }, Config: e.provider() + replicationConfig(serverConfig)},
+			{PreConfig: func() { e.cloud.Answer(0); e.cloud.Refuse(http.MethodGet, "/os-quota-sets/", 0) }, Config: e.provider() + replicationConfig(serverConfig)},
 		},
 	})
 	var commands []string

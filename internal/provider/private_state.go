@@ -3,12 +3,11 @@ package provider
 import (
 	"context"
 	"encoding/json"
-	"regexp"
-	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -26,6 +25,10 @@ const (
 	privateTracking = "seen"
 	// privateCopied has the name and the managed object ID that the VM had at its last cycle.
 	privateCopied = "copied"
+	// privateVolumes has the replication.Volumes that Read saw, for the same reason.
+	privateVolumes = "volumes"
+	// privateImported is true after an import, until the configuration was applied.
+	privateImported = "imported"
 	// privateSizes has the disks' sizes at their last copy in bytes, by device key.
 	privateSizes = "sizes"
 )
@@ -63,6 +66,17 @@ func loadTracking(ctx context.Context, from privateState, fallback cbt.Tracking)
 	return tracking
 }
 
+func saveVolumes(ctx context.Context, to privateState, seen replication.Volumes) diag.Diagnostics {
+	return savePrivate(ctx, to, privateVolumes, seen)
+}
+
+// loadVolumes returns nil if the volumes are not known.
+func loadVolumes(ctx context.Context, from privateState) replication.Volumes {
+	var seen replication.Volumes
+	loadPrivate(ctx, from, privateVolumes, &seen)
+	return seen
+}
+
 // saveSizes adds the sizes of the disks that a cycle copied.
 func saveSizes(ctx context.Context, to privateState, result *replication.Result) diag.Diagnostics {
 	sizes := loadSizes(ctx, to)
@@ -88,17 +102,12 @@ func saveCopied(ctx context.Context, to privateState, vm *vsphere.VM) diag.Diagn
 	return savePrivate(ctx, to, privateCopied, copiedVM{Name: vm.Name, Moid: vm.Moid})
 }
 
-// renamed reports whether migratekit will not find the volumes of the last cycle. It compares names as migratekit's volumes have them, without
-// case and special characters. State of the first release does not tell.
+// renamed reports whether migratekit will not find the volumes of the last cycle. State of the first release does not tell.
 func renamed(ctx context.Context, from privateState, state vmNames) bool {
 	var copied copiedVM
 	return loadPrivate(ctx, from, privateCopied, &copied) &&
-		(slug(copied.Name) != slug(state.VMName.ValueString()) || copied.Moid != state.VMMoid.ValueString())
+		(openstack.VolumeName(copied.Name, 0) != openstack.VolumeName(state.VMName.ValueString(), 0) || copied.Moid != state.VMMoid.ValueString())
 }
-
-var notInSlug = regexp.MustCompile(`[^a-z0-9]+`)
-
-func slug(name string) string { return notInSlug.ReplaceAllString(strings.ToLower(name), "-") }
 
 func saveNames(ctx context.Context, to privateState, config vmNames) diag.Diagnostics {
 	names := map[string]string{}
@@ -113,6 +122,15 @@ func loadNames(ctx context.Context, from privateState) map[string]string {
 	var names map[string]string
 	loadPrivate(ctx, from, privateNames, &names)
 	return names
+}
+
+func saveImported(ctx context.Context, to privateState, imported bool) diag.Diagnostics {
+	return savePrivate(ctx, to, privateImported, imported)
+}
+
+func loadImported(ctx context.Context, from privateState) bool {
+	var imported bool
+	return loadPrivate(ctx, from, privateImported, &imported) && imported
 }
 
 func saveInterrupted(ctx context.Context, to privateState, interrupted bool) diag.Diagnostics {

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.Setenv("TF_CLI_CONFIG_FILE", os.DevNull)
 	_ = os.Setenv("CHECKPOINT_DISABLE", "1")
+	metadata := openstacktest.ServeMetadata() // this machine is a server of every cloud
+	_ = os.Setenv("HTTP_PROXY", metadata.URL)
 	if err := nameRegistry(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -90,8 +92,7 @@ func newEstate(t *testing.T) *estate {
 		t.Fatal(err)
 	}
 	e := &estate{VCenter: vcenter, dir: dir, migratekit: program, env: map[string]string{
-		migratekittest.Record:  filepath.Join(dir, "runs"),
-		migratekittest.Volumes: dir,
+		migratekittest.Record: filepath.Join(dir, "runs"),
 	}}
 	e.cloud = openstacktest.Start()
 	t.Cleanup(e.cloud.Close)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -42,6 +44,8 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 		export      *replication.ExportError
 		inUse       *replication.ExportInUseError
 		reset       *replication.TrackingResetError
+		lost        *replication.TargetLostError
+		limit       *replication.LimitError
 		leftover    *replication.LeftoverError
 		run         *replication.RunError
 	)
@@ -53,7 +57,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 	case errors.As(err, &environment):
 		return environmentDiagnostic(environment)
 	case errors.As(err, &target):
-		at := openStackPath(target.At)
+		at := targetPath(target.At)
 		return diag.NewAttributeErrorDiagnostic(at, "Invalid "+at.String(), target.Text+" Nothing was changed.")
 	case errors.As(err, &cloud):
 		return openStackDiagnostic(cloud.Err)
@@ -68,6 +72,12 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 			sentence(inUse)+" Give each disk of each virtual machine its own export.")
 	case errors.As(err, &reset):
 		return trackingResetDiagnostic(reset)
+	case errors.As(err, &lost):
+		return diag.NewAttributeErrorDiagnostic(path.Root("on_target_lost"), "Copies Lost in OpenStack",
+			sentence(lost)+"\n\non_target_lost is \"fail\". To copy everything again, set it to \"full\".")
+	case errors.As(err, &limit):
+		return diag.NewAttributeErrorDiagnostic(path.Root("cutover_limits"), "Cutover Outside Its Limits",
+			limit.Text+" The source was not touched. Run another cycle first, by changing triggers with cutover = false, or change cutover_limits.")
 	case errors.As(err, &leftover):
 		return diag.NewAttributeErrorDiagnostic(path.Root("on_leftover_snapshot"), "Leftover migratekit Snapshot",
 			sentence(leftover)+" migratekit would stop and ask what to do with it. If no other run of migratekit is active, remove the snapshot, or set on_leftover_snapshot to \"remove\".")
@@ -89,7 +99,7 @@ func cycleDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, e
 // warningDiagnostic converts a warning of a preflight.
 func warningDiagnostic(at path.Path, vm string, warning replication.Warning) diag.Diagnostic {
 	if warning.Subject == replication.SubjectTarget {
-		return diag.NewAttributeWarningDiagnostic(openStackPath(warning.At), onVM(warning.Summary, vm), warning.Detail)
+		return diag.NewAttributeWarningDiagnostic(targetPath(warning.At), onVM(warning.Summary, vm), warning.Detail)
 	}
 	if at, ok := subjectPath(at, warning.Subject); ok {
 		return diag.NewAttributeWarningDiagnostic(at, onVM(warning.Summary, vm), warning.Detail)
@@ -114,9 +124,9 @@ func subjectPath(vm path.Path, subject replication.Subject) (at path.Path, ok bo
 	return path.Empty(), false
 }
 
-// openStackPath returns an attribute inside openstack.
-func openStackPath(steps []any) path.Path {
-	at := path.Root("openstack")
+// targetPath returns the attribute that a finding about the target is about.
+func targetPath(steps []any) path.Path {
+	at := path.Empty()
 	for _, step := range steps {
 		switch step := step.(type) {
 		case string:
@@ -175,8 +185,13 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	switch {
 	case !result.Started:
 		detail = what + " Nothing was changed, and the next apply starts it again."
+	case result.Cutover:
+		detail = what + cutoverText(result, err)
 	case kept != "":
 		detail = kept + " " + what
+	}
+	if result.Started && result.Cutover && kept != "" {
+		detail += "\n\n" + kept
 	}
 	if result.Started {
 		detail += " migratekit's log is " + err.LogFile + "."
@@ -186,6 +201,33 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 		detail += "\n\nThe last lines of its output:\n  " + strings.Join(result.Tail, "\n  ")
 	}
 	return diag.NewAttributeErrorDiagnostic(at, "Unable to Replicate Virtual Machine", detail)
+}
+
+// cutoverText says what a cutover that failed has left, and how to go on.
+func cutoverText(result *replication.Result, err error) string {
+	var volumes []string
+	for _, key := range slices.Sorted(maps.Keys(result.Volumes)) {
+		volume := result.Volumes[key]
+		state := "the next cycle copies its disk in full, because virt-v2v has changed it or its copy is not complete"
+		if volume.ChangeID != "" {
+			state = "the next cycle copies the changes of its disk"
+		}
+		volumes = append(volumes, fmt.Sprintf("\n  - device key %d: the volume %s; %s", key, volume, state))
+	}
+	text := ""
+	if len(volumes) > 0 {
+		text = "\n\nThe copies are in OpenStack:" + strings.Join(volumes, "")
+	}
+	_, hangs := errors.AsType[*replication.ShutdownTimeoutError](err)
+	switch {
+	case result.SourceOff:
+		return " The source is powered off, and no server was booted." + text +
+			"\n\nThere are two ways on. Fix the cause and apply again: the cutover is repeated. Or power the source on, set cutover to false and apply: the source runs as before, and the next cycle copies as above."
+	case hangs:
+		return " The guest may still shut down, because a shutdown cannot be cancelled: look at the virtual machine in vCenter." + text +
+			"\n\nShut down the guest by hand, raise shutdown_timeout, or set on_shutdown_timeout to \"power_off\", and apply again. To keep the source running, set cutover to false."
+	}
+	return " The source is still powered on, and no server was booted. Fix the cause and apply again: the cutover is repeated." + text
 }
 
 // keptAfterFirst says what is kept of a first cycle that failed. Terraform taints the resource, which looks as if everything were lost.

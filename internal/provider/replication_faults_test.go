@@ -99,7 +99,7 @@ func TestRenamedVMIsCopiedInFull(t *testing.T) {
 			{
 				PreConfig:         func() { must(t, vm.Rename("web02")) },
 				Config:            config("3"),
-				ConfigPlanChecks:  planned("full: renamed or registered again since the last cycle"),
+				ConfigPlanChecks:  planned("full: volume not found, renamed or registered again since the last cycle"),
 				ConfigStateChecks: []statecheck.StateCheck{kind("full")},
 			},
 			{Config: config("4"), ConfigPlanChecks: planned("incremental"), ConfigStateChecks: []statecheck.StateCheck{kind("incremental")}},

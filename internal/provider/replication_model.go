@@ -14,7 +14,6 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
 
-	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd"
 	"github.com/vma-project/terraform-provider-vma/internal/replication"
@@ -26,8 +25,15 @@ const (
 	onLeftoverFail   = "fail"
 	onLeftoverRemove = "remove"
 
+	onAttachedFail     = "fail"
+	onAttachedDetach   = "detach"
+	onShutdownFail     = "fail"
+	onShutdownPowerOff = "power_off"
+
 	// defaultStallTimeout applies if stall_timeout is null.
 	defaultStallTimeout = "1h"
+	// defaultShutdownTimeout applies if shutdown_timeout is null.
+	defaultShutdownTimeout = "15m"
 
 	statusReplicated  = "replicated"
 	statusInterrupted = "interrupted"
@@ -46,11 +52,19 @@ type replicationModel struct {
 	Triggers           types.Map      `tfsdk:"triggers"`
 	OnTrackingReset    types.String   `tfsdk:"on_tracking_reset"`
 	OnLeftoverSnapshot types.String   `tfsdk:"on_leftover_snapshot"`
+	OnTargetLost       types.String   `tfsdk:"on_target_lost"`
+	OnAttachedVolume   types.String   `tfsdk:"on_attached_volume"`
+	CutoverLimits      types.Object   `tfsdk:"cutover_limits"`
+	ShutdownTimeout    types.String   `tfsdk:"shutdown_timeout"`
+	OnShutdownTimeout  types.String   `tfsdk:"on_shutdown_timeout"`
 	OnBlocked          types.String   `tfsdk:"on_blocked"`
 	StopGrace          types.String   `tfsdk:"stop_grace"`
 	StallTimeout       types.String   `tfsdk:"stall_timeout"`
 	CBTEnabled         types.Bool     `tfsdk:"cbt_enabled"`
 	TrackingIntact     types.Bool     `tfsdk:"tracking_intact"`
+	TargetIntact       types.Bool     `tfsdk:"target_intact"`
+	Volumes            types.Map      `tfsdk:"volumes"`
+	Server             types.Object   `tfsdk:"server"`
 	Status             types.String   `tfsdk:"status"`
 	ChangeIDs          types.Map      `tfsdk:"change_ids"`
 	LastCycle          types.Object   `tfsdk:"last_cycle"`
@@ -152,29 +166,35 @@ func (m replicationModel) toCycle(
 ) *replication.Cycle {
 	cycle := &replication.Cycle{
 		Moid:              moid,
-		Target:            m.toTarget(ctx, state, p, diags),
-		Renamed:           !m.OpenStack.IsNull() && !state.ID.IsNull() && renamed(ctx, private, state.vmNames),
+		Target:            m.toTarget(ctx, state, p, private, diags),
 		Program:           p.migratekitPath,
 		Environment:       p.migratekitEnvironment,
 		CompressionMethod: m.CompressionMethod.ValueString(),
 		AutoCBT:           m.enablesCBT(p),
 		FailOnReset:       m.OnTrackingReset.ValueString() == onResetFail,
+		FailOnTargetLost:  m.OnTargetLost.ValueString() == onResetFail,
 		RemoveLeftovers:   m.OnLeftoverSnapshot.ValueString() == onLeftoverRemove,
 		LogDirectory:      p.logDirectory,
 	}
 	cycle.Previous, cycle.Moved = m.previous(ctx, state, diags)
-	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString())                                    // validated
-	cycle.StallTimeout, _ = time.ParseDuration(cmp.Or(m.StallTimeout.ValueString(), defaultStallTimeout)) // validated
+	cycle.StopGrace, _ = time.ParseDuration(m.StopGrace.ValueString())                                              // validated
+	cycle.StallTimeout, _ = time.ParseDuration(cmp.Or(m.StallTimeout.ValueString(), defaultStallTimeout))           // validated
+	cycle.Shutdown.Timeout, _ = time.ParseDuration(cmp.Or(m.ShutdownTimeout.ValueString(), defaultShutdownTimeout)) // validated
+	cycle.Shutdown.PowerOff = m.OnShutdownTimeout.ValueString() == onShutdownPowerOff
 	diags.Append(m.ExtraArgs.ElementsAs(ctx, &cycle.ExtraArgs, false)...)
 	return cycle
 }
 
 func (m replicationModel) toTarget(
-	ctx context.Context, state replicationModel, p *providerData, diags *diag.Diagnostics,
+	ctx context.Context, state replicationModel, p *providerData, private privateState, diags *diag.Diagnostics,
 ) replication.Target {
 	if !m.OpenStack.IsNull() {
 		target := m.toOpenStack(ctx, diags)
 		target.Cloud = p.openstack
+		target.Renamed = !state.ID.IsNull() && renamed(ctx, private, state.vmNames)
+		target.Seen = loadVolumes(ctx, private)
+		target.Detach = m.OnAttachedVolume.ValueString() == onAttachedDetach
+		target.Limits, target.Last = m.limits(ctx, diags), state.lastCycleDone()
 		if state.Cutover.ValueBool() && state.begun() && !state.OpenStack.IsNull() {
 			before := state.toOpenStack(ctx, diags).RunV2V
 			target.V2VBegan = before == nil || *before
@@ -217,13 +237,6 @@ func (m replicationModel) toOpenStack(ctx context.Context, diags *diag.Diagnosti
 	return target
 }
 
-// setTracking sets cbt_enabled and tracking_intact.
-func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, diags *diag.Diagnostics) {
-	m.CBTEnabled = types.BoolValue(status.Tracked())
-	previous, _ := m.previous(ctx, *m, diags)
-	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(previous))
-}
-
 func (m *replicationModel) setPlanned(ctx context.Context, plan map[int32]replication.PlannedCopy, diags *diag.Diagnostics) {
 	planned := map[string]string{}
 	for key, disk := range plan {
@@ -247,6 +260,7 @@ func (m *replicationModel) fromResult(
 	diags.Append(problems...)
 	m.ChangeIDs = value
 	m.Cycles, m.LastCycle = state.Cycles, state.LastCycle
+	m.fromVolumes(result, state, diags)
 	if end != cycleDone && !result.Started && !create { // this update has changed nothing
 		m.continues(state)
 	}
@@ -258,7 +272,7 @@ func (m *replicationModel) fromResult(
 		m.Status = types.StringValue(statusInterrupted)
 	case end == cycleFailed, end == cycleRefused:
 		m.Status = types.StringValue(statusFailed)
-	case m.Cutover.ValueBool():
+	case result.CutOver:
 		m.Status = types.StringValue(statusCutOver)
 	default:
 		m.Status = types.StringValue(statusReplicated)

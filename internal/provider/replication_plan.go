@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -34,9 +36,9 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	runs := state == nil || plan.runsCycle(ctx, *state, &resp.Diagnostics)
+	runs := state == nil || plan.runsCycle(ctx, *state, loadImported(ctx, req.Private), &resp.Diagnostics)
 	if runs {
-		plan.openResults(r.data)
+		plan.openResults(state, r.data)
 	} else {
 		plan.keepResults(*state, r.data)
 	}
@@ -69,7 +71,7 @@ func (r *replicationResource) checkPlan(
 	if state != nil {
 		names, vm = &state.vmNames, state.VMPath.ValueString()
 		if !runs {
-			state.claimExports(ctx, r.data, config.at(), &resp.Diagnostics)
+			state.claimExports(ctx, r.data, private, config.at(), &resp.Diagnostics)
 		}
 		switch {
 		case !runs && config.sameNames(state.vmNames):
@@ -123,15 +125,22 @@ func (r *replicationResource) checkPlan(
 		plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)
 		return vm
 	}
-	r.planCreate(ctx, plan, status, private, &resp.Diagnostics)
+	r.planCreate(ctx, plan, cycle, status, private, &resp.Diagnostics)
 	return vm
 }
 
 // planCreate plans the copies of a create. They are unknown if Read has seen an earlier attempt: whether Delete can pass on what it knows is
 // decided in the apply. Without that, they are full: what a create inherits must not change a plan that was announced.
 func (r *replicationResource) planCreate(
-	ctx context.Context, plan *replicationModel, status *cbt.Status, private privateState, diags *diag.Diagnostics,
+	ctx context.Context, plan *replicationModel, cycle *replication.Cycle, status *cbt.Status, private privateState, diags *diag.Diagnostics,
 ) {
+	if target, ok := cycle.Target.(*replication.OpenStack); ok {
+		if found := target.Found(status); len(found) > 0 {
+			diags.AddAttributeWarning(path.Root("planned_cycle"), onVM("Copies Found in OpenStack", status.VM.Path),
+				fmt.Sprintf("OpenStack has copies of %q already. migratekit continues from those whose change tracking has not started anew since:\n  - %s", status.VM.Path, strings.Join(found, "\n  - ")))
+			return
+		}
+	}
 	if seen := r.data.attempts.lastRead(status.VM.Identity()); seen != nil {
 		plan.warnContinues(ctx, *seen, diags)
 		return
@@ -173,8 +182,8 @@ func (m replicationModel) createTracking(ctx context.Context, tracking cbt.Track
 }
 
 // claimExports refuses an export of another VM also while no cycle is planned: the copy at the export would be overwritten.
-func (m replicationModel) claimExports(ctx context.Context, p *providerData, at path.Path, diags *diag.Diagnostics) {
-	target, ok := m.toTarget(ctx, m, p, diags).(*replication.NBD)
+func (m replicationModel) claimExports(ctx context.Context, p *providerData, private privateState, at path.Path, diags *diag.Diagnostics) {
+	target, ok := m.toTarget(ctx, m, p, private, diags).(*replication.NBD)
 	if !ok {
 		return
 	}
@@ -199,8 +208,16 @@ func (m replicationModel) plannedLeftover(state *replicationModel, p *providerDa
 
 // runsCycle reports whether an update runs another cycle: triggers or exports changed, the last cycle did not succeed, increments
 // cannot continue, or the cutover is due.
-func (m replicationModel) runsCycle(ctx context.Context, state replicationModel, diags *diag.Diagnostics) bool {
-	if state.cutOver() {
+//
+// The first plan after an import adopts the configuration: it does not compare it with the state.
+func (m replicationModel) runsCycle(ctx context.Context, state replicationModel, imported bool, diags *diag.Diagnostics) bool {
+	lost := !state.TrackingIntact.ValueBool() || (!state.TargetIntact.IsNull() && !state.TargetIntact.ValueBool())
+	switch {
+	case state.cutOver():
+		return false
+	case lost || state.Status.ValueString() != statusReplicated || !m.Cutover.Equal(state.Cutover):
+		return true
+	case imported:
 		return false
 	}
 	now, before := m.exports(ctx, diags), state.exports(ctx, diags)
@@ -208,25 +225,36 @@ func (m replicationModel) runsCycle(ctx context.Context, state replicationModel,
 	for key, export := range now {
 		moved = moved || !export.Equal(before[key])
 	}
-	return moved || state.Status.ValueString() != statusReplicated || !m.Triggers.Equal(state.Triggers) ||
-		!state.TrackingIntact.ValueBool() || !m.Cutover.Equal(state.Cutover)
+	return moved || !m.Triggers.Equal(state.Triggers)
 }
 
 // keepResults plans an update without a cycle: the results stay as they are in state.
 func (m *replicationModel) keepResults(state replicationModel, p *providerData) {
 	m.Status, m.ChangeIDs, m.LastCycle, m.LastError = state.Status, state.ChangeIDs, state.LastCycle, state.LastError
 	m.Cycles, m.PlannedCycle, m.TrackingIntact = state.Cycles, state.PlannedCycle, state.TrackingIntact
+	m.TargetIntact, m.Volumes, m.Server = state.TargetIntact, state.Volumes, state.Server
 	if state.cutOver() || p == nil || !p.known || !m.enablesCBT(p) {
 		m.CBTEnabled = state.CBTEnabled
 	}
 }
 
 // openResults plans a cycle: its results are unknown until apply.
-func (m *replicationModel) openResults(p *providerData) {
+func (m *replicationModel) openResults(state *replicationModel, p *providerData) {
 	m.Status, m.Cycles = types.StringUnknown(), types.Int64Unknown()
 	m.ChangeIDs = types.MapUnknown(types.StringType)
 	m.LastCycle, m.LastError = types.ObjectUnknown(lastTypes), types.StringUnknown()
 	m.PlannedCycle = types.MapUnknown(types.StringType)
+	m.TargetIntact, m.Server = types.BoolValue(true), types.ObjectNull(serverTypes)
+	m.Volumes = types.MapNull(types.ObjectType{AttrTypes: volumeTypes})
+	if m.NBD.IsNull() {
+		m.Volumes = types.MapUnknown(types.ObjectType{AttrTypes: volumeTypes})
+	}
+	switch {
+	case m.Cutover.IsUnknown() || m.Cutover.ValueBool():
+		m.Server = types.ObjectUnknown(serverTypes)
+	case state != nil:
+		m.Server = state.Server
+	}
 	if p == nil || m.AutoCBT.IsUnknown() || (!p.known && !m.AutoCBT.ValueBool()) || (p.known && !m.enablesCBT(p)) {
 		m.CBTEnabled = types.BoolUnknown()
 	}

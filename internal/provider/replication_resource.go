@@ -21,6 +21,7 @@ var (
 	_ resource.ResourceWithConfigValidators = (*replicationResource)(nil)
 	_ resource.ResourceWithValidateConfig   = (*replicationResource)(nil)
 	_ resource.ResourceWithModifyPlan       = (*replicationResource)(nil)
+	_ resource.ResourceWithImportState      = (*replicationResource)(nil)
 )
 
 // NewReplicationResource returns the resource vma_replication.
@@ -99,13 +100,17 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	var state replicationModel
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	r.data.refreshed.Store(state.ID.ValueString(), true)
-	if resp.Diagnostics.HasError() || !r.data.known || state.cutOver() {
-		return // after a cutover the source may be changed or deleted
+	if resp.Diagnostics.HasError() || !r.data.known {
+		return
 	}
 	timeout, diags := state.Timeouts.Read(ctx, readTimeout)
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	if state.cutOver() { // the source may be changed or deleted
+		r.warnServer(ctx, state, &resp.Diagnostics)
+		return
+	}
 	r.data.attempts.addRead(state)
 	status, err := current(ctx, r.data.manager.Read, state.vmNames)
 	if errors.Is(err, vsphere.ErrNotFound) {
@@ -121,7 +126,7 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 		return
 	}
 	state.refresh(status.VM)
-	state.setTracking(ctx, status, &resp.Diagnostics)
+	r.refreshTarget(ctx, &state, status, resp.Private, &resp.Diagnostics)
 	resp.Diagnostics.Append(saveTracking(ctx, resp.Private, status.Tracking())...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 }
@@ -135,6 +140,9 @@ func (r *replicationResource) Update(ctx context.Context, req resource.UpdateReq
 	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
 	if resp.Diagnostics.HasError() {
 		return
+	}
+	if loadImported(ctx, req.Private) {
+		resp.Diagnostics.Append(saveImported(ctx, resp.Private, false)...)
 	}
 	idle := !plan.Status.IsUnknown() && state.CBTEnabled.Equal(plan.CBTEnabled)
 	if idle && config.sameNames(state.vmNames) {
@@ -222,6 +230,9 @@ func (r *replicationResource) cycle(
 	if result.Status != nil {
 		diags.Append(saveTracking(ctx, private, result.Status.Tracking())...)
 		diags.Append(saveSizes(ctx, private, result)...)
+	}
+	if result.Volumes != nil {
+		diags.Append(saveVolumes(ctx, private, replication.SeenVolumes(result.Volumes))...)
 	}
 	if result.Started {
 		diags.Append(saveCopied(ctx, private, result.Status.VM)...)

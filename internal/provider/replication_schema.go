@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework-timeouts/resource/timeouts"
+	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/stringvalidator"
@@ -48,6 +49,30 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, Computed: true, Default: stringdefault.StaticString(onResetFull),
 		Validators: []validator.String{stringvalidator.OneOf(onResetFull, onResetFail)},
 	}
+	attributes["on_target_lost"] = schema.StringAttribute{
+		MarkdownDescription: "What to do if OpenStack no longer has a volume or its change ID: `full` copies everything and warns, `fail` stops with an error at plan. Default: `full`.",
+		Optional:            true, Validators: []validator.String{stringvalidator.OneOf(onResetFull, onResetFail)},
+	}
+	attributes["on_attached_volume"] = schema.StringAttribute{
+		MarkdownDescription: "What to do with a volume that an unknown run has attached to the machine that migratekit runs on: `fail`, or `detach` it. A volume that an interrupted run of this provider attached there is used without asking, and one that is attached elsewhere is always an error. Default: `fail`.",
+		Optional:            true, Validators: []validator.String{stringvalidator.OneOf(onAttachedFail, onAttachedDetach)},
+	}
+	attributes["cutover_limits"] = schema.SingleNestedAttribute{
+		MarkdownDescription: "Limits for the last successful cycle before a cutover. The plan refuses a cutover if the cycle is older, copied more, or copied an unknown amount. Without them, a cutover after no cycle, or after one that ended more than a day ago, is only warned about.",
+		Optional:            true,
+		Attributes: map[string]schema.Attribute{
+			"max_age":           schema.StringAttribute{MarkdownDescription: "How long ago the cycle may have ended, such as `2h`.", Optional: true, Validators: []validator.String{validDuration()}},
+			"max_changed_bytes": schema.Int64Attribute{MarkdownDescription: "How many bytes the cycle may have copied.", Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)}},
+		},
+	}
+	attributes["shutdown_timeout"] = schema.StringAttribute{
+		MarkdownDescription: "How long the guest may take to shut down in a cutover, from the moment that vCenter was asked to shut it down. Default: `15m`.",
+		Optional:            true, Validators: []validator.String{validDuration()},
+	}
+	attributes["on_shutdown_timeout"] = schema.StringAttribute{
+		MarkdownDescription: "What to do with a guest that does not shut down in time in a cutover: `fail` stops migratekit, and the guest may still shut down, because a shutdown cannot be cancelled; `power_off` turns the virtual machine off, as pulling the plug would. Default: `fail`.",
+		Optional:            true, Validators: []validator.String{stringvalidator.OneOf(onShutdownFail, onShutdownPowerOff)},
+	}
 	attributes["on_leftover_snapshot"] = schema.StringAttribute{
 		MarkdownDescription: "What to do with a snapshot named `migratekit` that an earlier run left: `fail` or `remove` it. migratekit itself would stop and ask. Default: the provider's `on_leftover_snapshot`.",
 		Optional:            true, Computed: true, Validators: []validator.String{stringvalidator.OneOf(onLeftoverFail, onLeftoverRemove)},
@@ -79,8 +104,11 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 func sameTarget() []planmodifier.Object {
 	const description = "Changing the kind of target (openstack or nbd) replaces the resource."
 	return []planmodifier.Object{objectplanmodifier.RequiresReplaceIf(
-		func(_ context.Context, req planmodifier.ObjectRequest, resp *objectplanmodifier.RequiresReplaceIfFuncResponse) {
-			resp.RequiresReplace = req.StateValue.IsNull() != req.PlanValue.IsNull()
+		func(ctx context.Context, req planmodifier.ObjectRequest, resp *objectplanmodifier.RequiresReplaceIfFuncResponse) {
+			var state replicationModel
+			resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+			imported := state.OpenStack.IsNull() && state.NBD.IsNull() // it has no target yet
+			resp.RequiresReplace = !imported && req.StateValue.IsNull() != req.PlanValue.IsNull()
 		}, description, description)}
 }
 
@@ -146,6 +174,30 @@ func replicationResults() map[string]schema.Attribute {
 		"tracking_intact": schema.BoolAttribute{
 			MarkdownDescription: "Whether the disks still have the epochs of the last cycle, so that the next cycle can be incremental. Always planned as `true`: if it is `false`, a plan shows a full cycle.",
 			Computed:            true, Default: booldefault.StaticBool(true),
+		},
+		"target_intact": schema.BoolAttribute{
+			MarkdownDescription: "Whether OpenStack still has the volumes and change IDs of the last cycle; always `true` for `nbd`. Always planned as `true`: if it is `false`, a plan shows a full cycle.",
+			Computed:            true,
+		},
+		"volumes": schema.MapNestedAttribute{
+			MarkdownDescription: "Volumes in OpenStack, by device key; null for `nbd`.",
+			Computed:            true,
+			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
+				"id":       schema.StringAttribute{MarkdownDescription: "ID of the volume.", Computed: true},
+				"name":     schema.StringAttribute{MarkdownDescription: "Name of the volume.", Computed: true},
+				"size_gib": schema.Int64Attribute{MarkdownDescription: "Size in GiB.", Computed: true},
+				"type":     schema.StringAttribute{MarkdownDescription: "Volume type.", Computed: true},
+				"zone":     schema.StringAttribute{MarkdownDescription: "Availability zone.", Computed: true},
+			}},
+		},
+		"server": schema.SingleNestedAttribute{
+			MarkdownDescription: "The server that the cutover booted; null before. It is not refreshed.",
+			Computed:            true,
+			Attributes: map[string]schema.Attribute{
+				"id":        schema.StringAttribute{MarkdownDescription: "ID of the server.", Computed: true},
+				"name":      schema.StringAttribute{MarkdownDescription: "Name of the server.", Computed: true},
+				"addresses": schema.ListAttribute{MarkdownDescription: "IP addresses of the server.", Computed: true, ElementType: types.StringType},
+			},
 		},
 		"status": schema.StringAttribute{
 			MarkdownDescription: "Result of the last cycle: `replicated`, `interrupted`, `failed` or `cut_over`. After `interrupted` or `failed` the next apply continues.",

@@ -97,10 +97,10 @@ func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagn
 	}
 }
 
-// validateCutoverStays refuses to take back a cutover that has begun.
+// validateCutoverStays refuses to take back a cutover that is done. After one that failed, the source can be powered on and copied again.
 func (m replicationModel) validateCutoverStays(state replicationModel, diags *diag.Diagnostics) {
-	if state.Cutover.ValueBool() && state.begun() && !m.Cutover.ValueBool() && !m.Cutover.IsUnknown() {
+	if state.cutOver() && !m.Cutover.ValueBool() && !m.Cutover.IsUnknown() {
 		diags.AddAttributeError(path.Root("cutover"), "Invalid cutover",
-			"A cutover cannot be undone: the source was shut down, or was about to be. Set cutover to true again. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
+			"A cutover cannot be undone: the source was shut down, and the new server has the volumes. Set cutover to true again. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
 	"github.com/vma-project/terraform-provider-vma/internal/process"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -33,14 +34,12 @@ type Cycle struct {
 	Previous map[int32]string
 	// Moved has the device keys of disks whose target is another one than at their last copy.
 	Moved map[int32]bool
-	// Renamed is true if migratekit will not find the volumes of the last cycle, because the VM has another name or managed object ID.
-	Renamed bool
 	// Sizes are the disks' sizes at their last copy in bytes, by device key.
 	Sizes map[int32]int64
 	// Announced has the copy that the plan announced for each disk, by device key. It is nil if the plan announced none.
 	Announced map[int32]PlannedCopy
-	// FailOnReset refuses a full copy where increments were running.
-	FailOnReset bool
+	// FailOnReset refuses a full copy where increments were running, and FailOnTargetLost one because the target has lost the copy.
+	FailOnReset, FailOnTargetLost bool
 	// RemoveLeftovers removes snapshots of earlier runs instead of failing.
 	RemoveLeftovers bool
 	// StopGrace is how long migratekit may take to end after an interrupt.
@@ -49,12 +48,28 @@ type Cycle struct {
 	Timeout time.Duration
 	// StallTimeout is how long a copy may be without progress.
 	StallTimeout time.Duration
+	// Shutdown applies to a cutover.
+	Shutdown Shutdown
 	// LogDirectory is where the cycle's log is written.
 	LogDirectory string
+
+	// unfinished is true if the end of the last run on this machine was not seen.
+	unfinished bool
+}
+
+// copiesFrom returns the change IDs that migratekit copies from, by device key, as far as they are known.
+func (c *Cycle) copiesFrom() map[int32]string {
+	ids := map[int32]string{}
+	for key, held := range c.Target.Holds(c.Previous) {
+		if held.Lost == "" && held.ChangeID != "" {
+			ids[key] = held.ChangeID
+		}
+	}
+	return ids
 }
 
 func (c *Cycle) source(status *cbt.Status) Source {
-	return Source{Status: status, Previous: c.Previous, Sizes: c.Sizes}
+	return Source{Status: status, Previous: c.Previous, Sizes: c.Sizes, Unfinished: c.unfinished}
 }
 
 // Result is what a cycle did.
@@ -72,9 +87,19 @@ type Result struct {
 	LogFile            string
 	// Unmeasured says why the changed bytes of an increment are not known, "" if they are.
 	Unmeasured string
+	// CutOver is true if the cutover is done: by this cycle, or by an earlier one whose end was not seen.
+	CutOver bool
+	// Volumes are the volumes of the copies, by device key, nil if they are not known. Server was booted from them.
+	Volumes map[int32]openstack.Volume
+	Server  *openstack.Server
+	// Cutover is true if the run was a cutover. SourceOff is true if the source is off after it.
+	Cutover, SourceOff bool
 	// Tail has the last lines of migratekit's output, without secrets.
 	Tail     []string
 	Warnings []string
+
+	// attached is true if a volume is still attached to the machine of the run.
+	attached bool
 }
 
 // DiskResult is what a cycle did to one disk.

@@ -65,7 +65,7 @@ func (e *EnvironmentError) Error() string {
 
 // TargetError is returned if the project does not have what the target refers to.
 type TargetError struct {
-	// At is the attribute inside openstack: names and indexes.
+	// At is the attribute: names and indexes.
 	At   []any
 	Text string
 }
@@ -108,6 +108,42 @@ type TrackingResetError struct {
 func (e *TrackingResetError) Error() string {
 	return fmt.Sprintf(textTrackingReset, e.Path) + ":\n  - " + strings.Join(e.Disks, "\n  - ")
 }
+
+// TargetLostError is returned if the target has lost copies and FailOnTargetLost is set.
+type TargetLostError struct {
+	// Path is the VM's inventory path.
+	Path string
+	// Disks describe what happened, one line each.
+	Disks []string
+}
+
+func (e *TargetLostError) Error() string {
+	return fmt.Sprintf("OpenStack no longer has what earlier cycles of %s copied, so the next copy would be full:\n  - %s", e.Path, strings.Join(e.Disks, "\n  - "))
+}
+
+// ShutdownTimeoutError is returned if the guest did not shut down in time in a cutover.
+type ShutdownTimeoutError struct {
+	// After is how long it was waited for, since vCenter's event.
+	After time.Duration
+	// Err is how migratekit ended.
+	Err error
+}
+
+func (e *ShutdownTimeoutError) Error() string {
+	return fmt.Sprintf("the guest did not shut down within %s, and migratekit was stopped (%v)", e.After, e.Err)
+}
+
+func (e *ShutdownTimeoutError) Unwrap() error { return e.Err }
+
+// CopyError is returned if a run that succeeded left no usable copy on the target.
+type CopyError struct{ Problems []string }
+
+func (e *CopyError) Error() string { return strings.Join(e.Problems, "\n") }
+
+// LimitError is returned if a cutover is outside its limits.
+type LimitError struct{ Text string }
+
+func (e *LimitError) Error() string { return e.Text }
 
 // LeftoverError is returned if the VM has snapshots of earlier runs of migratekit.
 type LeftoverError struct {

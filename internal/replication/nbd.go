@@ -136,5 +136,14 @@ func (t *NBD) Job(common migratekit.Common, source Source) migratekit.Job {
 // Copied implements Target: migratekit files a disk's change ID after its copy.
 func (t *NBD) Copied(key int32, e Evidence) bool { return e.Outcome.ChangeIDs[key] != "" }
 
+// Holds implements Target: the change IDs of copies to exports are in the state only.
+func (t *NBD) Holds(recorded map[int32]string) map[int32]Held { return heldAsRecorded(recorded) }
+
+// Prepare implements Target.
+func (t *NBD) Prepare(context.Context, Source) error { return nil }
+
+// Conclude implements Target.
+func (t *NBD) Conclude(context.Context, Source, Run, *Result) error { return nil }
+
 // Final implements Target.
 func (t *NBD) Final() bool { return false }

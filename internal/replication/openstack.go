@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"strings"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
@@ -20,12 +22,23 @@ type OpenStack struct {
 	migratekit.OpenStack
 	// Cloud is the project to copy to; nil if no login is configured.
 	Cloud *openstack.Client
+	// Seen is what the last refresh saw of the volumes; nil if that is not known.
+	Seen Volumes
+	// Renamed is true if migratekit will not find the volumes of the last cycle, because the VM has another name or managed object ID.
+	Renamed bool
 	// V2VBegan is true if a cutover that failed may have run virt-v2v.
 	V2VBegan bool
+	// Detach detaches a volume that an unknown run has attached to the machine that migratekit runs on.
+	Detach bool
+	// Limits restrict a cutover. Last is the last cycle that succeeded according to the state.
+	Limits CutoverLimits
+	Last   LastCycle
 
 	// environment and trustedCAs are the login for migratekit, once Check has logged in.
 	environment map[string]string
 	trustedCAs  []byte
+	// found is what Check found in the project, and report the same right before the start.
+	found, report *openstack.Report
 }
 
 const (
@@ -47,7 +60,10 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	var f Findings
 	t.logIn(ctx, place, &f)
 	if t.environment != nil {
-		t.checkProject(ctx, source.Status.VM, &f)
+		t.checkProject(ctx, place, source, &f)
+	}
+	if f.Done {
+		return f
 	}
 	t.checkCards(source.Status.VM, &f)
 	problems := untrackableDisks(source.Status, t.Disks(source.Status.Tracking()),
@@ -55,9 +71,11 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	if len(problems) > 0 {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems})
 	}
-	t.warnGrown(source, &f)
+	if t.environment == nil {
+		t.warnGrown(source, &f)
+	}
 	if t.Final() {
-		t.warnCutover(source.Status, &f)
+		t.checkCutover(source, &f)
 	}
 	return f
 }
@@ -65,8 +83,14 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 // logIn takes the login for migratekit. An outage is only a warning, except for a cutover. After the warning, migratekit gets the variables as they are
 // configured, if it accepts them.
 func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findings) {
+	planning := place.Dial == nil
 	if t.Cloud == nil {
-		f.Errors = append(f.Errors, &EnvironmentError{migratekit.CheckOpenStack(place.Getenv)})
+		if planning {
+			f.warn(SubjectNone, "OpenStack Not Checked",
+				"No login to OpenStack is configured here, so the project was not read: the plan relies on the state. The apply needs a login. Set openstack in the provider block, or the variables OS_*.")
+		} else {
+			f.Errors = append(f.Errors, &EnvironmentError{migratekit.CheckOpenStack(place.Getenv)})
+		}
 		return
 	}
 	environment, err := t.Cloud.Environment(ctx)
@@ -77,34 +101,41 @@ func (t *OpenStack) logIn(ctx context.Context, place migratekit.Place, f *Findin
 		t.environment = environment
 		return
 	}
-	planning := place.Dial == nil
 	if outage, ok := errors.AsType[*openstack.UnreachableError](err); !ok || t.Final() ||
 		(!planning && !migratekit.CheckOpenStack(place.Getenv).None()) {
 		f.Errors = append(f.Errors, &CloudError{Err: err})
 	} else {
-		f.warn(SubjectNone, "OpenStack Unreachable", unreachableText, outage)
+		f.warn(SubjectNone, "OpenStack Unreachable", UnreachableText, outage)
 	}
 }
 
 // checkProject looks for what the replication refers to. What a cutover needs is a warning before it, so that mistakes show early.
-func (t *OpenStack) checkProject(ctx context.Context, vm *vsphere.VM, f *Findings) {
-	request := openstack.Request{
-		Cutover: t.Cutover, AvailabilityZone: t.AvailabilityZone, VolumeType: t.VolumeType, FlavorID: t.FlavorID, SecurityGroupIDs: t.SecurityGroupIDs,
-		CPUs: int(vm.CPUs), MemoryMB: int(vm.MemoryMB),
-	}
-	for _, mapping := range t.NetworkMappings {
-		request.Networks = append(request.Networks, openstack.NetworkRequest{NetworkID: mapping.NetworkID, SubnetID: mapping.SubnetID, IP: mapping.IP})
-	}
-	problems, err := t.Cloud.Check(ctx, request)
+func (t *OpenStack) checkProject(ctx context.Context, place migratekit.Place, source Source, f *Findings) {
+	request := t.request(source)
+	request.Starts, request.Host = place.Dial != nil, place.Server
+	report, err := t.Cloud.Check(ctx, request)
 	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok && !t.Final() {
-		f.warn(SubjectNone, "OpenStack Unreachable", unreachableText, outage)
+		f.warn(SubjectNone, "OpenStack Unreachable", UnreachableText, outage)
 		return
 	}
 	if err != nil {
 		f.Errors = append(f.Errors, &CloudError{Err: err})
 		return
 	}
-	for _, problem := range problems {
+	t.found = report
+	if request.Starts {
+		t.report = report
+	}
+	if report.CutOverTo != "" {
+		if t.Final() {
+			f.Done = true
+		} else {
+			f.Errors = append(f.Errors, &TargetError{At: []any{"cutover"}, Text: fmt.Sprintf(
+				"%q has been cut over to the server %s, which has its volumes. Set cutover to true, or remove the resource.", source.Status.VM.Path, report.CutOverTo)})
+		}
+		return
+	}
+	for _, problem := range report.Problems {
 		if problem.Error {
 			f.Errors = append(f.Errors, &TargetError{At: problem.At, Text: problem.Text})
 			continue
@@ -113,9 +144,45 @@ func (t *OpenStack) checkProject(ctx context.Context, vm *vsphere.VM, f *Finding
 	}
 }
 
-// warnTarget warns about an attribute inside openstack.
+// request describes the copy, and the server of a cutover.
+func (t *OpenStack) request(source Source) openstack.Request {
+	vm := source.Status.VM
+	request := openstack.Request{
+		Name: path.Base(vm.Path), Moid: vm.Moid,
+		Cutover: t.Cutover, AvailabilityZone: t.AvailabilityZone, VolumeType: t.VolumeType, FlavorID: t.FlavorID, SecurityGroupIDs: t.SecurityGroupIDs,
+		CPUs: int(vm.CPUs), MemoryMB: int(vm.MemoryMB), EFI: vm.EFI, Off: vm.PowerState == poweredOff, Unfinished: source.Unfinished, Detach: t.Detach, Copying: t.copying(source),
+	}
+	for _, disk := range source.Status.Disks {
+		request.Disks = append(request.Disks, openstack.DiskRequest{Key: disk.Key, Name: disk.String(), Bytes: disk.Capacity})
+	}
+	for _, mapping := range t.NetworkMappings {
+		request.Networks = append(request.Networks, openstack.NetworkRequest{MAC: mapping.MAC, NetworkID: mapping.NetworkID, SubnetID: mapping.SubnetID, IP: mapping.IP})
+	}
+	return request
+}
+
+// copying estimates how long migratekit needs one token: it logs in once for each disk, and once for a whole cutover. Only full copies count.
+func (t *OpenStack) copying(source Source) time.Duration {
+	if t.Last.BytesPerSecond <= 0 {
+		return 0
+	}
+	holds, tracking := t.Holds(source.Previous), source.Status.Tracking()
+	var longest, sum time.Duration
+	for _, disk := range source.Status.Disks {
+		if kind, _ := tracking.NextCopy(disk.Key, holds[disk.Key].Epoch); kind == cbt.Full {
+			took := time.Duration(disk.Capacity/t.Last.BytesPerSecond) * time.Second
+			longest, sum = max(longest, took), sum+took
+		}
+	}
+	if t.Final() {
+		return sum
+	}
+	return longest
+}
+
+// warnTarget warns about an attribute.
 func (f *Findings) warnTarget(at []any, format string, args ...any) {
-	f.warn(SubjectTarget, "OpenStack May Not Fit the Cutover", format, args...)
+	f.warn(SubjectTarget, "OpenStack May Not Fit", format, args...)
 	f.Warnings[len(f.Warnings)-1].At = at
 }
 
@@ -136,7 +203,7 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 			without = append(without, fmt.Sprintf("%s (%s)", card.Label, card.MAC))
 		}
 	}
-	at := []any{"network_mappings"}
+	at := []any{"openstack", "network_mappings"}
 	if len(without) > 0 {
 		text := fmt.Sprintf("%s has network cards without a mapping: %s. migratekit maps every card: add a mapping for each.", vm.Path, strings.Join(without, ", "))
 		if t.Cutover {
@@ -147,12 +214,13 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 	}
 	for i, mapping := range t.NetworkMappings {
 		if !known[strings.ToLower(mapping.MAC)] {
-			f.warnTarget([]any{"network_mappings", i, "mac"}, "%q has no network card with the MAC address %s, so this mapping has no effect.", vm.Path, mapping.MAC)
+			f.warnTarget([]any{"openstack", "network_mappings", i, "mac"}, "%q has no network card with the MAC address %s, so this mapping has no effect.", vm.Path, mapping.MAC)
 		}
 	}
 }
 
-const unreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover is refused until it can be reached."
+// UnreachableText is what a warning says if OpenStack cannot be reached; it has a verb for the cause.
+const UnreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover is refused until it can be reached."
 
 func (t *OpenStack) warnGrown(source Source, f *Findings) {
 	var grown []string
@@ -166,25 +234,6 @@ func (t *OpenStack) warnGrown(source Source, f *Findings) {
 			"Disks of %q are larger than at their last copy: %s. migratekit does not extend their volumes: extend them in OpenStack before this cycle.",
 			source.Status.VM.Path, strings.Join(grown, ", "))
 	}
-}
-
-func (t *OpenStack) warnCutover(status *cbt.Status, f *Findings) {
-	vm := status.VM
-	if len(status.Disks) > 1 && (t.RunV2V == nil || *t.RunV2V) {
-		f.warn(SubjectVM, "virt-v2v Converts the First Disk Only",
-			"%q has %d disks, and migratekit runs virt-v2v for the first one only. A guest whose system uses several disks may not boot. Convert it by hand, and set run_v2v to false.",
-			vm.Path, len(status.Disks))
-	}
-	if t.V2VBegan && t.RunV2V != nil && !*t.RunV2V {
-		f.warn(SubjectCutover, "virt-v2v May Have Run Already",
-			"An earlier cutover of %q failed and may have converted its first disk in part. With run_v2v = false, this one copies that disk without converting it. Check that the server boots, or set run_v2v to true.", vm.Path)
-	}
-	if vm.Windows && vm.PowerState == poweredOn && !vm.ToolsRunning {
-		f.warn(SubjectVM, "Windows Guest Without VMware Tools",
-			"VMware Tools do not run in %q, so the cutover cannot shut down Windows cleanly. Install or start them, or shut down the guest by hand before the apply.", vm.Path)
-	}
-	f.warn(SubjectCutover, "Source Will Be Shut Down",
-		"This apply shuts down %q, copies the remaining changes and boots the new server. It cannot be undone.", vm.Path)
 }
 
 // Job implements Target.

@@ -13,8 +13,10 @@ type PlannedCopy struct {
 	Kind cbt.Kind
 	// Reason says why the copy is full, "" for an incremental copy.
 	Reason string
-	// Lost is true if the disk was copied before and must be copied in full again.
+	// Lost is true if the disk was copied before and must be copied in full again, because its change tracking started anew.
 	Lost bool
+	// TargetLost is true if that is because the target has lost the copy.
+	TargetLost bool
 }
 
 // String returns the text of planned_cycle.
@@ -28,16 +30,17 @@ func (p PlannedCopy) String() string {
 // Plan returns what the next cycle will copy, by device key. It is pure.
 func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
 	planned := map[int32]PlannedCopy{}
+	holds := cycle.Target.Holds(cycle.Previous)
 	for _, key := range cycle.Target.Disks(tracking) {
-		previous := cycle.Previous[key]
-		kind, reason := tracking.NextCopy(key, previous)
-		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && previous != ""}
+		held := holds[key]
+		kind, reason := tracking.NextCopy(key, held.Epoch)
+		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && held.Epoch != ""}
 		switch {
-		case cycle.Renamed:
-			p = PlannedCopy{Kind: cbt.Full, Reason: "renamed or registered again since the last cycle"}
+		case held.Lost != "":
+			p = PlannedCopy{Kind: cbt.Full, Reason: held.Lost, TargetLost: cycle.Previous[key] != ""}
 		case cycle.Moved[key]:
 			p.Reason = "export changed since the last cycle"
-		case previous == "" && len(cycle.Previous) > 0:
+		case held.Epoch == "" && cycle.Previous[key] == "" && len(cycle.Previous) > 0:
 			p.Reason = "disk added since the last cycle"
 		}
 		planned[key] = p
@@ -45,11 +48,11 @@ func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
 	return planned
 }
 
-// lostIncrements describes the disks whose increments cannot continue, one line each.
-func lostIncrements(planned map[int32]PlannedCopy, tracking cbt.Tracking) []string {
+// describe describes the disks whose plan is of a kind, one line each.
+func describe(planned map[int32]PlannedCopy, tracking cbt.Tracking, is func(PlannedCopy) bool) []string {
 	var lost []string
 	for _, key := range slices.Sorted(maps.Keys(planned)) {
-		if planned[key].Lost {
+		if is(planned[key]) {
 			lost = append(lost, fmt.Sprintf("%s: %s", tracking.Disk(key), planned[key].Reason))
 		}
 	}

@@ -17,6 +17,8 @@ type Findings struct {
 	// Errors prevent the cycle.
 	Errors   []error
 	Warnings []Warning
+	// Done is true if the cycle has happened already: a cutover whose end was not seen.
+	Done bool
 }
 
 // Warning describes an effect of a cycle that the user may not expect.
@@ -47,6 +49,7 @@ func (f *Findings) warn(subject Subject, summary, format string, args ...any) {
 func (f *Findings) add(other Findings) {
 	f.Errors = append(f.Errors, other.Errors...)
 	f.Warnings = append(f.Warnings, other.Warnings...)
+	f.Done = f.Done || other.Done
 }
 
 // Preflight checks a cycle for a plan. Lost increments come from tracking, as planned_cycle does; all other findings come
@@ -54,17 +57,17 @@ func (f *Findings) add(other Findings) {
 func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status, tracking cbt.Tracking) Findings {
 	place := r.machine.Place()
 	place.Dial = nil
+	cycle.unfinished = r.isUnfinished(ctx, status.VM.Identity())
 	job := r.job(cycle, status)
 	f := preflight(ctx, cycle, status, place, append(r.machine.Check(job), r.checkEncrypted(ctx, status)...))
 	if tool, ok := errors.AsType[*process.MissingToolError](r.machine.CheckTools(ctx, job)); ok {
 		f.warn(SubjectNone, "Missing nbdkit",
 			"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
 	}
-	f.checkReset(cycle, status.VM.Path, tracking)
-	if cycle.Renamed {
-		f.warn(SubjectPlannedCycle, "Full Copy to New Volumes",
-			"%q was renamed or registered again since its last cycle. migratekit finds its volumes by the name and the managed object ID of the virtual machine, so it copies everything to new volumes. Delete the old ones when you no longer need them.", status.VM.Path)
+	if f.Done {
+		return f
 	}
+	f.checkLost(cycle, status.VM.Path, tracking)
 	if cycle.AutoCBT {
 		f.checkCBT(cycle, status, r.manager.Blockers(ctx, status, true))
 	}
@@ -80,6 +83,9 @@ func preflight(
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: []string{fmt.Sprintf("%s cannot be copied: %s", status.VM.Path, blocker)}})
 	}
 	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), cycle.source(status)))
+	if f.Done {
+		return Findings{Done: true}
+	}
 	var sparse []string
 	for _, key := range cycle.Target.Disks(status.Tracking()) {
 		if disk := status.Disk(key); disk.Backing == vsphere.BackingSeSparse {
@@ -115,17 +121,32 @@ func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error
 		vm.Path, readEncrypted)}}}
 }
 
-// checkReset reports disks whose increments cannot continue.
-func (f *Findings) checkReset(cycle *Cycle, path string, tracking cbt.Tracking) {
-	lost := lostIncrements(Plan(cycle, tracking), tracking)
+// checkLost reports disks whose increments cannot continue.
+func (f *Findings) checkLost(cycle *Cycle, path string, tracking cbt.Tracking) {
+	planned := Plan(cycle, tracking)
+	reset := describe(planned, tracking, func(p PlannedCopy) bool { return p.Lost })
 	switch {
-	case len(lost) == 0:
+	case len(reset) == 0:
 	case cycle.FailOnReset:
-		f.Errors = append(f.Errors, &TrackingResetError{Path: path, Disks: lost})
+		f.Errors = append(f.Errors, &TrackingResetError{Path: path, Disks: reset})
 	default:
 		f.warn(SubjectPlannedCycle, "Full Copy Where Increments Were Running",
 			"Change tracking of %q started anew since the last cycle, so this cycle copies these disks in full:\n  - %s\n\nTo fail instead of copying everything, set on_tracking_reset to \"fail\".",
-			path, strings.Join(lost, "\n  - "))
+			path, strings.Join(reset, "\n  - "))
+	}
+	gone := describe(planned, tracking, func(p PlannedCopy) bool { return p.TargetLost })
+	target, _ := cycle.Target.(*OpenStack)
+	switch {
+	case len(gone) == 0:
+	case cycle.FailOnTargetLost:
+		f.Errors = append(f.Errors, &TargetLostError{Path: path, Disks: gone})
+	case target != nil && target.Renamed:
+		f.warn(SubjectPlannedCycle, "Full Copy to New Volumes",
+			"%q was renamed or registered again since its last cycle. migratekit finds its volumes by the name and the managed object ID of the virtual machine, so it copies everything to new volumes. Delete the old ones when you no longer need them.", path)
+	default:
+		f.warn(SubjectPlannedCycle, "Copies Lost in OpenStack",
+			"OpenStack no longer has what earlier cycles of %q copied, so this cycle copies these disks in full:\n  - %s\n\nTo fail instead of copying everything, set on_target_lost to \"fail\".",
+			path, strings.Join(gone, "\n  - "))
 	}
 }
 

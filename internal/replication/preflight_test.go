@@ -2,35 +2,30 @@ package replication
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
-	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 	"github.com/vma-project/terraform-provider-vma/internal/process"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
 func TestWarningsAboutTheVM(t *testing.T) {
 	t.Parallel()
-	windows := func(vm *vsphere.VM) { vm.Windows, vm.PowerState = true, "poweredOn" }
-	byHand := &OpenStack{OpenStack: migratekit.OpenStack{Cutover: true, RunV2V: new(false)}}
 	tests := map[string]struct {
 		cycle  *Cycle
 		disks  int
 		change func(*vsphere.VM)
 		want   []string // a part of each
 	}{
-		"none":                              {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size}}, 2, nil, nil},
-		"SeSparse":                          {&Cycle{Target: exports(2000, 2001)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, []string{"SeSparse"}},
-		"SeSparse, not copied":              {&Cycle{Target: exports(2000)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, nil},
-		"a disk that grew":                  {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size - 1}}, 1, nil, []string{"from 1073741823 to 1073741824 bytes"}},
-		"cutover of several disks":          {&Cycle{Target: openStack(true)}, 2, nil, []string{"the first one only"}},
-		"cutover of several disks, by hand": {&Cycle{Target: byHand}, 2, nil, nil},
-		"cutover of Windows without tools":  {&Cycle{Target: openStack(true)}, 1, windows, []string{"VMware Tools do not run"}},
-		"cutover of Windows with tools":     {&Cycle{Target: openStack(true)}, 1, func(vm *vsphere.VM) { windows(vm); vm.ToolsRunning = true }, nil},
-		"a cycle of Windows without tools":  {&Cycle{Target: openStack(false)}, 1, windows, nil},
+		"none":                 {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size}}, 2, nil, nil},
+		"SeSparse":             {&Cycle{Target: exports(2000, 2001)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, []string{"SeSparse"}},
+		"SeSparse, not copied": {&Cycle{Target: exports(2000)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, nil},
+		"a disk that grew":     {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size - 1}}, 1, nil, []string{"from 1073741823 to 1073741824 bytes"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +46,56 @@ func TestWarningsAboutTheVM(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A cutover has one warning, which says everything. It needs VMware Tools in a guest that runs.
+func TestCutoverIsGuarded(t *testing.T) {
+	t.Parallel()
+	const day = 24 * time.Hour
+	ago := func(d time.Duration, bytes int64) LastCycle {
+		return LastCycle{EndedAt: time.Now().Add(-d), ChangedBytes: bytes}
+	}
+	limits := CutoverLimits{Set: true, MaxAge: time.Hour, MaxChangedBytes: 100}
+	for name, test := range map[string]struct {
+		change          func(*vsphere.VM, *OpenStack)
+		refused         string
+		warns, warnsNot string
+	}{
+		"a recent cycle":      {nil, "", "It cannot be undone.", "No cycle"},
+		"no cycle":            {func(_ *vsphere.VM, t *OpenStack) { t.Last = LastCycle{} }, "", "copies all 2147483648 bytes", ""},
+		"an old cycle":        {func(_ *vsphere.VM, t *OpenStack) { t.Last = ago(2*day, 1) }, "", "more than a day ago", ""},
+		"several disks":       {nil, "", "the first one only", ""},
+		"converted by hand":   {func(_ *vsphere.VM, t *OpenStack) { t.RunV2V = new(false) }, "", "", "the first one only"},
+		"no tools":            {func(vm *vsphere.VM, _ *OpenStack) { vm.ToolsRunning = false }, "VMware Tools do not run in /DC0/vm/web01", "", ""},
+		"no tools, but off":   {func(vm *vsphere.VM, _ *OpenStack) { vm.ToolsRunning, vm.PowerState = false, poweredOff }, "", "is off already", ""},
+		"within the limits":   {func(_ *vsphere.VM, t *OpenStack) { t.Limits, t.Last = limits, ago(time.Minute, 100) }, "", "It cannot be undone.", ""},
+		"too old":             {func(_ *vsphere.VM, t *OpenStack) { t.Limits, t.Last = limits, ago(2*time.Hour, 1) }, "max_age", "", ""},
+		"too much":            {func(_ *vsphere.VM, t *OpenStack) { t.Limits, t.Last = limits, ago(time.Minute, 101) }, "copied 101 bytes", "", ""},
+		"an unknown amount":   {func(_ *vsphere.VM, t *OpenStack) { t.Limits, t.Last = limits, ago(time.Minute, -1) }, "is not known", "", ""},
+		"limits and no cycle": {func(_ *vsphere.VM, t *OpenStack) { t.Limits, t.Last = limits, LastCycle{} }, "No cycle", "", ""},
+	} {
+		vm := machine("A/1", "B/1").VM
+		vm.PowerState, vm.ToolsRunning = poweredOn, true
+		target := openStack(true)
+		target.Last = ago(time.Hour, 1)
+		if test.change != nil {
+			test.change(vm, target)
+		}
+		var found Findings
+		target.checkCutover(Source{Status: cbt.NewStatus(vm)}, &found)
+		refused := fmt.Sprint(errors.Join(found.Errors...))
+		if (test.refused == "") != (len(found.Errors) == 0) || !strings.Contains(refused, test.refused) {
+			t.Errorf("%s: %s", name, refused)
+		}
+		if len(found.Warnings) != 1 {
+			t.Errorf("%s: %d warnings", name, len(found.Warnings))
+			continue
+		}
+		detail := found.Warnings[0].Detail
+		if !strings.Contains(detail, test.warns) || (test.warnsNot != "" && strings.Contains(detail, test.warnsNot)) {
+			t.Errorf("%s: %s", name, detail)
+		}
 	}
 }
 
@@ -86,7 +131,9 @@ func TestPreflightChecksTheEnvironmentOfTheJob(t *testing.T) {
 		"emptied by added": {inherited, map[string]string{"OS_PASSWORD": ""}, []string{"OS_PASSWORD"}},
 	} {
 		cycle := &Cycle{Target: openStack(false), Environment: test.added}
-		found := preflight(t.Context(), cycle, status, place(test.inherited), nil)
+		starts := place(test.inherited)
+		starts.Dial = (&net.Dialer{}).DialContext
+		found := preflight(t.Context(), cycle, status, starts, nil)
 		var missing []string
 		if err, ok := errors.AsType[*EnvironmentError](errors.Join(found.Errors...)); ok {
 			missing = err.Missing
@@ -115,7 +162,7 @@ func TestPreflightReportsLostIncrements(t *testing.T) {
 			cycle.Previous = nil
 		}
 		var found Findings
-		found.checkReset(cycle, status.VM.Path, status.Tracking())
+		found.checkLost(cycle, status.VM.Path, status.Tracking())
 		got := ""
 		if _, ok := errors.AsType[*TrackingResetError](errors.Join(found.Errors...)); ok {
 			got = "error"
@@ -173,7 +220,8 @@ func TestV2VThatBegan(t *testing.T) {
 		target := openStack(true)
 		target.V2VBegan, target.RunV2V = test.began, &test.run
 		found := target.Check(t.Context(), place(nil), Source{Status: status})
-		if got := slices.Contains(summaries(found.Warnings), "virt-v2v May Have Run Already"); got != test.want {
+		got := slices.ContainsFunc(found.Warnings, func(w Warning) bool { return strings.Contains(w.Detail, "may have converted its first disk in part") })
+		if got != test.want {
 			t.Errorf("began %t, run_v2v %t: %t", test.began, test.run, got)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // vCenter.
 func buildResult(
 	cycle *Cycle, status *cbt.Status, outcome migratekit.Outcome, measured measurement, succeeded bool, result *Result,
-) {
+) Run {
 	tracking := status.Tracking()
 	planned := Plan(cycle, tracking)
 	evidence := newEvidence(status, outcome, measured, succeeded)
@@ -45,6 +45,15 @@ func buildResult(
 		completionWarnings(keys, status, measured, result)
 	}
 	result.Kind = overallKind(result.Disks)
+	return Run{Evidence: evidence, ChangeIDs: changeIDs(measured.disks), First: changeIDs(measured.first)}
+}
+
+func changeIDs(disks map[int32]vsphere.Disk) map[int32]string {
+	ids := map[int32]string{}
+	for key, disk := range disks {
+		ids[key] = disk.ChangeID
+	}
+	return ids
 }
 
 func (r *Result) warn(format string, args ...any) {
@@ -108,7 +117,7 @@ func newEvidence(status *cbt.Status, outcome migratekit.Outcome, measured measur
 	for key, disk := range measured.disks {
 		keys[disk.Top] = key
 	}
-	e := Evidence{Outcome: outcome, Succeeded: succeeded, SnapshotSeen: measured.seen, Kinds: map[int32]cbt.Kind{}, Last: -1}
+	e := Evidence{Outcome: outcome, Succeeded: succeeded, SnapshotSeen: measured.seen, Kinds: map[int32]cbt.Kind{}, Last: -1, Begun: map[int32]int{}, FullDone: map[int32]int{}}
 	for key, full := range outcome.FullCopies {
 		e.Kinds[key] = kindOf(migratekit.Copy{Full: full})
 	}
@@ -118,8 +127,14 @@ func newEvidence(status *cbt.Status, outcome migratekit.Outcome, measured measur
 			continue
 		}
 		e.Last = key
+		e.Begun[key]++
 		if c.Full || e.Kinds[key] == "" { // a cutover copies twice; if one copy was full, the disk's is
 			e.Kinds[key] = kindOf(c)
+		}
+	}
+	for _, file := range outcome.FullDone {
+		if key, ok := keys[file]; ok {
+			e.FullDone[key]++
 		}
 	}
 	return e

@@ -54,14 +54,16 @@ func TestPlan(t *testing.T) {
 			t.Errorf("disk %d: %q, lost %t", key, got[key], got[key].Lost)
 		}
 	}
-	if lines := lostIncrements(got, status.Tracking()); len(lines) != 2 {
+	if lines := describe(got, status.Tracking(), func(p PlannedCopy) bool { return p.Lost }); len(lines) != 2 {
 		t.Errorf("lost: %q", lines)
 	}
 	moved := Plan(&Cycle{Target: exports(2000), Previous: map[int32]string{2001: "B/1"}, Moved: map[int32]bool{2000: true}}, status.Tracking())
 	if moved[2000].String() != "full: export changed since the last cycle" {
 		t.Errorf("a moved disk: %s", moved[2000])
 	}
-	renamed := Plan(&Cycle{Target: openStack(false), Previous: map[int32]string{2000: "A/3"}, Renamed: true}, status.Tracking())
+	other := openStack(false)
+	other.Renamed = true
+	renamed := Plan(&Cycle{Target: other, Previous: map[int32]string{2000: "A/3"}}, status.Tracking())
 	if renamed[2000].String() != "full: renamed or registered again since the last cycle" {
 		t.Errorf("a renamed VM: %s", renamed[2000])
 	}
@@ -75,21 +77,21 @@ func TestIntact(t *testing.T) {
 	t.Parallel()
 	status := machine("A/5", "B/5")
 	for _, test := range []struct {
-		previous map[int32]string
-		want     bool
+		epochs map[int32]string
+		want   bool
 	}{
 		{nil, true},
-		{map[int32]string{2000: "A/1", 2001: "B/1"}, true},
-		{map[int32]string{2000: "A/1", 2009: "gone/1"}, true}, // a disk that was removed
-		{map[int32]string{2000: "old/1"}, false},
+		{map[int32]string{2000: "A", 2001: "B"}, true},
+		{map[int32]string{2000: "A", 2009: "gone"}, true}, // a disk that was removed
+		{map[int32]string{2000: "old"}, false},
 	} {
-		if got := status.Tracking().Intact(test.previous); got != test.want {
-			t.Errorf("%v: %t", test.previous, got)
+		if got := status.Tracking().Intact(test.epochs); got != test.want {
+			t.Errorf("%v: %t", test.epochs, got)
 		}
 	}
 	off := machine("A/5")
 	off.VM.ChangeTracking = false
-	if cbt.NewStatus(off.VM).Tracking().Intact(map[int32]string{2000: "A/1"}) {
+	if cbt.NewStatus(off.VM).Tracking().Intact(map[int32]string{2000: "A"}) {
 		t.Error("tracking that is off is intact")
 	}
 }

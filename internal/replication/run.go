@@ -78,7 +78,13 @@ const readTimeout = 5 * time.Minute
 func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
 	job := r.job(cycle, status)
 	lacks := append(r.machine.Check(job), r.checkEncrypted(ctx, status)...)
-	if found := preflight(ctx, cycle, status, r.machine.Place(), lacks); len(found.Errors) > 0 {
+	cycle.unfinished = r.isUnfinished(ctx, status.VM.Identity())
+	found := preflight(ctx, cycle, status, r.machine.Place(), lacks)
+	switch {
+	case found.Done:
+		result.Status, result.CutOver = status, true
+		return cycle.Target.Conclude(ctx, cycle.source(status), Run{}, result)
+	case len(found.Errors) > 0:
 		return &PreflightError{Errors: found.Errors}
 	}
 	held, err := r.lock(ctx, status.VM.Identity(), job)
@@ -103,9 +109,9 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, resu
 		return err
 	}
 	result.Status = status
-	var found Findings
-	if found.checkReset(cycle, status.VM.Path, status.Tracking()); len(found.Errors) > 0 {
-		return found.Errors[0]
+	var lost Findings
+	if lost.checkLost(cycle, status.VM.Path, status.Tracking()); len(lost.Errors) > 0 {
+		return lost.Errors[0]
 	}
 	return r.copy(ctx, cycle, held, status, result)
 }
@@ -122,6 +128,12 @@ func (r *Runner) lock(ctx context.Context, id string, job migratekit.Job) (proce
 		names = append(names, "the export "+job.Exports[key])
 	}
 	return r.machine.Lock(ctx, names...)
+}
+
+// isUnfinished reports whether a run on this machine works on a VM, or was killed so that its end was not seen.
+func (r *Runner) isUnfinished(ctx context.Context, id string) bool {
+	instance, err := r.vcenter.InstanceUUID(ctx)
+	return err == nil && r.machine.Unfinished(vmLock(id, instance))
 }
 
 func vmLock(id, instance string) string {
@@ -211,10 +223,15 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 	watcher := r.watch(ctx, cycle, status)
 	defer watcher.stop()
 	watcher.ready(ctx)
+	if err := cycle.Target.Prepare(ctx, cycle.source(status)); err != nil {
+		return err
+	}
+	running, guard := r.guardShutdown(ctx, cycle, status)
 	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
-	outcome, err := r.runJob(ctx, r.job(cycle, status), held, status, watcher, result.LogFile)
+	outcome, err := r.runJob(running, r.job(cycle, status), held, status, watcher, result.LogFile)
+	err = guard(err)
 	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
 	if err == nil && !completed(cycle, status, outcome) {
 		err = ErrIncomplete
@@ -235,12 +252,32 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 	if err == nil {
 		r.measureLate(ctx, cycle, status, &measured)
 	}
-	buildResult(cycle, status, outcome, measured, err == nil, result)
+	run := buildResult(cycle, status, outcome, measured, err == nil, result)
+	err = r.conclude(ctx, cycle, status, run, result, err)
+	if !result.attached {
+		held.Forget()
+	}
 	r.logResult(ctx, status, result, err)
 	if err != nil {
 		return &RunError{LogFile: result.LogFile, Err: err}
 	}
 	return nil
+}
+
+// conclude tidies the target after a run, also if the cycle's own context has ended.
+func (r *Runner) conclude(ctx context.Context, cycle *Cycle, status *cbt.Status, run Run, result *Result, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	if concluded := cycle.Target.Conclude(ctx, cycle.source(status), run, result); err == nil {
+		err = concluded
+	}
+	if cycle.Target.Final() {
+		result.Cutover, result.CutOver = true, err == nil
+		if now, readErr := r.manager.ReadUncached(ctx, cycle.Moid); readErr == nil {
+			result.SourceOff = now.VM.PowerState == poweredOff
+		}
+	}
+	return err
 }
 
 // runJob runs migratekit on this machine, with its output in the log file.

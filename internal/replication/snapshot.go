@@ -59,7 +59,7 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 	}
 	go func() {
 		defer close(w.measured)
-		previous := cycle.Previous
+		previous := cycle.copiesFrom()
 		for {
 			snapshot, err := r.next(watching, cycle, status, w)
 			if err == nil {
@@ -158,12 +158,13 @@ func (r *Runner) measureLate(ctx context.Context, cycle *Cycle, status *cbt.Stat
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), measureTimeout)
 	defer cancel()
+	previous := cycle.copiesFrom()
 	for _, disk := range status.Disks {
 		_, known := into.changed[disk.Key]
-		if kind, _ := cbt.NextCycle(cycle.Previous[disk.Key], disk.ChangeID); known || kind == cbt.Full {
+		if kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID); known || kind == cbt.Full {
 			continue
 		}
-		if bytes, err := r.changedSince(ctx, cycle.Moid, "", disk.Disk, cycle.Previous[disk.Key]); err == nil {
+		if bytes, err := r.changedSince(ctx, cycle.Moid, "", disk.Disk, previous[disk.Key]); err == nil {
 			into.changed[disk.Key] = bytes
 		}
 	}

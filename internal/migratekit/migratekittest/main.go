@@ -23,14 +23,13 @@ import (
 const (
 	// Record is a file to which each run appends its Invocation as a line of JSON.
 	Record = "MIGRATEKITTEST_RECORD"
-	// Volumes is a directory that replaces Cinder: one file per disk, with the change ID of the last copy.
-	Volumes = "MIGRATEKITTEST_VOLUMES"
 	// Pause is a file: copies do not end while it exists. The stand-in creates <file>.waiting when it waits.
 	Pause = "MIGRATEKITTEST_PAUSE"
 	// Fail is the key of a disk whose copy fails.
 	Fail = "MIGRATEKITTEST_FAIL"
-	// KeepSnapshot leaves the snapshot when the run fails, as the real program may.
+	// KeepSnapshot leaves the snapshot when the run fails, and KeepAttached the volume, as the real program may.
 	KeepSnapshot = "MIGRATEKITTEST_KEEP_SNAPSHOT"
+	KeepAttached = "MIGRATEKITTEST_KEEP_ATTACHED"
 	// Deaf makes it ignore SIGINT and SIGTERM.
 	Deaf = "MIGRATEKITTEST_DEAF"
 )
@@ -74,7 +73,12 @@ func Main() int {
 		ctx = context.Background()
 	}
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.Stderr)
+	if errors.Is(err, errExpired) { // the real program uses the answer without looking at the error
+		fmt.Fprint(os.Stderr, "panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation]\n\ngoroutine 1 [running]:\n")
+		return 2
+	}
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "Error: %v\n", err)
 		fmt.Fprint(os.Stderr, usage)
 		return 1
@@ -129,7 +133,13 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 			return errors.New("running prompt: EOF") // nobody answers the prompt
 		}
 	}
-	if err := cycle(ctx, options, source, logger); err != nil {
+	var ports []string
+	if options.command == "cutover" {
+		if ports, err = ensurePorts(ctx, options, source); err != nil {
+			return err
+		}
+	}
+	if err := cycle(ctx, options, source, logger, false); err != nil {
 		return err
 	}
 	if options.command != "cutover" {
@@ -139,20 +149,23 @@ func run(ctx context.Context, args []string, log io.Writer) error {
 	if err := source.shutDown(ctx); err != nil {
 		return fmt.Errorf("shutting down the source: %w", err)
 	}
-	if err := cycle(ctx, options, source, logger); err != nil {
+	if err := cycle(ctx, options, source, logger, options.runV2V); err != nil {
+		return err
+	}
+	if err := boot(ctx, options, source, ports); err != nil {
 		return err
 	}
 	logger.info("Cutover completed", "")
 	return nil
 }
 
-func cycle(ctx context.Context, options options, source *source, logger *logger) error {
+func cycle(ctx context.Context, options options, source *source, logger *logger, runV2V bool) error {
 	snapshot, err := source.snapshot(ctx, Name)
 	if err != nil {
 		return fmt.Errorf("creating snapshot: %w", err)
 	}
-	err = copyDisks(ctx, options, source, snapshot, logger)
-	if err != nil && os.Getenv(KeepSnapshot) != "" {
+	err = copyDisks(ctx, options, source, snapshot, logger, runV2V)
+	if err != nil && (os.Getenv(KeepSnapshot) != "" || errors.Is(err, errExpired)) {
 		return err
 	}
 	if removed := source.remove(context.WithoutCancel(ctx), snapshot.ref); err == nil {
@@ -161,30 +174,49 @@ func cycle(ctx context.Context, options options, source *source, logger *logger)
 	return err
 }
 
-func copyDisks(ctx context.Context, options options, source *source, snapshot *snapshot, log *logger) error {
-	targets, err := newTargets(ctx, options, source)
-	if err != nil {
-		return err
-	}
-	for _, disk := range snapshot.disks {
+func copyDisks(ctx context.Context, options options, source *source, snapshot *snapshot, log *logger, runV2V bool) error {
+	for i, disk := range snapshot.disks {
+		targets, err := newTargets(ctx, options, source) // it logs in once for each disk
+		if err != nil {
+			return err
+		}
 		if options.nbd() && !options.wants(disk.key) { // the real program fails there too, after it copied the disks before
 			return fmt.Errorf("no NBD target for disk %d", disk.key)
 		}
 		if disk.changeID == "" {
 			return fmt.Errorf("CBT is not enabled on disk %d", disk.key)
 		}
-		if err := copyDisk(ctx, targets, disk, log); err != nil {
+		if err := copyDisk(ctx, targets, disk, log, runV2V && i == 0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) error {
-	previous, err := targets.get(disk.key)
+func copyDisk(ctx context.Context, targets targets, disk disk, log *logger, runV2V bool) error {
+	previous, err := targets.get(disk)
 	if err != nil {
 		return err
 	}
+	if err := targets.connect(disk); err != nil {
+		return err
+	}
+	err = transfer(ctx, targets, disk, previous, log)
+	if err == nil && runV2V { // the disk is no longer what the change ID stands for
+		disk.changeID = ""
+	}
+	if err == nil {
+		err = targets.put(disk, disk.changeID)
+	}
+	if err != nil && (os.Getenv(KeepAttached) != "" || errors.Is(err, errExpired)) {
+		return err
+	}
+	_ = targets.disconnect(disk) // its error is dropped
+	return err
+}
+
+// transfer copies a disk, and reports that as the real programs do.
+func transfer(ctx context.Context, targets targets, disk disk, previous string, log *logger) error {
 	full := previous == "" || epoch(previous) != epoch(disk.changeID)
 	if full && previous != "" {
 		log.warn("Change ID mismatch, full copy needed", disk.file)
@@ -218,7 +250,7 @@ func copyDisk(ctx context.Context, targets targets, disk disk, log *logger) erro
 	if full && !nbd {
 		log.info("Full copy completed", disk.file)
 	}
-	return targets.put(disk.key, disk.changeID)
+	return nil
 }
 
 func epoch(id string) string { return id[:max(strings.LastIndex(id, "/"), 0)] }

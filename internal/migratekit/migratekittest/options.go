@@ -15,6 +15,9 @@ type options struct {
 	command                            string
 	endpoint, username, password, path string
 	exportName, targets, jobID         string
+	runV2V                             bool
+	valued                             map[string]string
+	mappings                           []string
 	keys                               map[int32]bool // of --nbd-targets
 }
 
@@ -22,9 +25,9 @@ type options struct {
 var (
 	valued = []string{
 		"compression-method", "availability-zone", "volume-type", "disk-bus-type", "os-type", "flavor",
-		"network-mapping", "security-groups",
+		"security-groups",
 	}
-	switches = []string{"debug", "enable-qemu-guest-agent", "vz-unsafe-volume-by-name", "run-v2v", "quiesce-snapshot"}
+	switches = []string{"debug", "enable-qemu-guest-agent", "vz-unsafe-volume-by-name", "quiesce-snapshot"}
 )
 
 func parse(args []string) (options, error) {
@@ -52,6 +55,12 @@ func parse(args []string) (options, error) {
 	for _, name := range switches {
 		flags.Bool(name, false, "")
 	}
+	flags.BoolVar(&o.runV2V, "run-v2v", true, "")
+	flags.Func("network-mapping", "", func(value string) error {
+		given["network-mapping"], o.mappings = value, append(o.mappings, value)
+		return nil
+	})
+	o.valued = given
 	if err := flags.Parse(args[1:]); err != nil {
 		return o, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path"
 	"time"
 
 	"github.com/vmware/govmomi"
@@ -22,6 +23,9 @@ type source struct {
 	name     string
 	path     string
 	tracking bool
+	efi      bool
+	disks    []disk
+	macs     []string
 	tree     []types.VirtualMachineSnapshotTree
 }
 
@@ -32,6 +36,7 @@ type snapshot struct {
 
 type disk struct {
 	key            int32
+	bytes          int64
 	file, changeID string
 }
 
@@ -49,11 +54,22 @@ func connect(ctx context.Context, o options) (*source, error) {
 	}
 	s.path = s.vm.InventoryPath
 	var vm mo.VirtualMachine
-	if err := s.vm.Properties(ctx, s.vm.Reference(), []string{"name", "config.changeTrackingEnabled", "snapshot"}, &vm); err != nil {
+	if err := s.vm.Properties(ctx, s.vm.Reference(), []string{"name", "config.changeTrackingEnabled", "config.firmware", "config.hardware.device", "snapshot"}, &vm); err != nil {
 		s.logout()
 		return nil, err
 	}
-	s.name = vm.Name
+	s.name = path.Base(s.path)
+	if vm.Config != nil {
+		s.efi = vm.Config.Firmware == string(types.GuestOsDescriptorFirmwareTypeEfi)
+		for _, device := range vm.Config.Hardware.Device {
+			switch device := device.(type) {
+			case *types.VirtualDisk:
+				s.disks = append(s.disks, newDisk(device))
+			case types.BaseVirtualEthernetCard:
+				s.macs = append(s.macs, device.GetVirtualEthernetCard().MacAddress)
+			}
+		}
+	}
 	s.tracking = vm.Config != nil && vm.Config.ChangeTrackingEnabled != nil && *vm.Config.ChangeTrackingEnabled
 	if vm.Snapshot != nil {
 		s.tree = vm.Snapshot.RootSnapshotList
@@ -109,7 +125,7 @@ func (s *source) snapshot(ctx context.Context, name string) (*snapshot, error) {
 }
 
 func newDisk(d *types.VirtualDisk) disk {
-	result := disk{key: d.Key}
+	result := disk{key: d.Key, bytes: d.CapacityInBytes}
 	if b, ok := d.Backing.(types.BaseVirtualDeviceFileBackingInfo); ok {
 		result.file = b.GetVirtualDeviceFileBackingInfo().FileName
 	}
@@ -124,13 +140,16 @@ func newDisk(d *types.VirtualDisk) disk {
 	return result
 }
 
-// shutDown powers the VM off. A guest shutdown would take longer.
+// shutDown asks the guest to shut down, and waits until it is off.
 func (s *source) shutDown(ctx context.Context) error {
-	task, err := s.vm.PowerOff(ctx)
-	if err != nil {
+	state, err := s.vm.PowerState(ctx)
+	if err != nil || state == types.VirtualMachinePowerStatePoweredOff {
 		return err
 	}
-	return task.Wait(ctx)
+	if err := s.vm.ShutdownGuest(ctx); err != nil {
+		return err
+	}
+	return s.vm.WaitForPowerState(ctx, types.VirtualMachinePowerStatePoweredOff)
 }
 
 func (s *source) remove(ctx context.Context, refs ...types.ManagedObjectReference) error {

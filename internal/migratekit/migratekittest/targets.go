@@ -9,55 +9,28 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/gophercloud/gophercloud/v2/openstack"
 )
 
-// targets store the change ID of each disk's last copy.
+// targets take the copies, and store the change ID of each disk's last copy.
 type targets interface {
-	get(key int32) (string, error)
-	put(key int32, changeID string) error
+	get(disk disk) (string, error)
+	put(disk disk, changeID string) error
+	connect(disk disk) error
+	disconnect(disk disk) error
 }
 
 func newTargets(ctx context.Context, o options, s *source) (targets, error) {
-	if o.nbd() {
-		for _, name := range []string{"CLOUDSTACK_API_KEY", "CLOUDSTACK_SECRET_KEY"} {
-			if os.Getenv(name) == "" {
-				return nil, fmt.Errorf("%s is not set", name)
-			}
+	if !o.nbd() {
+		return newVolumes(ctx, o, s)
+	}
+	for _, name := range []string{"CLOUDSTACK_API_KEY", "CLOUDSTACK_SECRET_KEY"} {
+		if os.Getenv(name) == "" {
+			return nil, fmt.Errorf("%s is not set", name)
 		}
-		return &store{ctx: ctx, vmPath: s.path, job: os.Getenv("MIGRATEKIT_JOB_ID")}, nil
 	}
-	login, err := openstack.AuthOptionsFromEnv()
-	if err == nil {
-		_, err = login.ToTokenV3CreateMap(nil) // it refuses a domain beside a user's ID
-	}
-	if err != nil {
-		return nil, fmt.Errorf("failed to authenticate: %w", err)
-	}
-	return &volumes{dir: os.Getenv(Volumes), vm: url.PathEscape(s.name) + "-" + s.vm.Reference().Value}, nil // a renamed VM is another one
-}
-
-// volumes replace the metadata of Cinder volumes.
-type volumes struct{ dir, vm string }
-
-func (v *volumes) file(key int32) string {
-	return filepath.Join(v.dir, fmt.Sprintf("%s-%d", v.vm, key))
-}
-
-func (v *volumes) get(key int32) (string, error) {
-	content, err := os.ReadFile(v.file(key))
-	if os.IsNotExist(err) {
-		return "", nil
-	}
-	return string(content), err
-}
-
-func (v *volumes) put(key int32, changeID string) error {
-	return os.WriteFile(v.file(key), []byte(changeID), 0o600)
+	return &store{ctx: ctx, vmPath: s.path, job: os.Getenv("MIGRATEKIT_JOB_ID")}, nil
 }
 
 // store is a client of the change-ID store that the program for NBD targets uses.
@@ -73,7 +46,11 @@ func (s *store) base() string {
 	return "http://localhost:8082"
 }
 
-func (s *store) get(key int32) (string, error) {
+func (s *store) connect(disk) error    { return nil }
+func (s *store) disconnect(disk) error { return nil }
+
+func (s *store) get(of disk) (string, error) {
+	key := of.key
 	query := url.Values{"vm_path": {s.vmPath}, "disk_id": {fmt.Sprintf("disk-%d", key)}}
 	var answer struct {
 		ChangeID string `json:"change_id"`
@@ -82,7 +59,8 @@ func (s *store) get(key int32) (string, error) {
 	return answer.ChangeID, err
 }
 
-func (s *store) put(key int32, changeID string) error {
+func (s *store) put(of disk, changeID string) error {
+	key := of.key
 	if s.job == "" {
 		return nil // without a job nothing is stored
 	}

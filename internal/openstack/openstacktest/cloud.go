@@ -1,5 +1,5 @@
-// Package openstacktest is an OpenStack for tests: it refuses what the real one refuses, with its status codes, and counts calls. It has Keystone,
-// Cinder's volumes, and the lists of Cinder, Nova and Neutron that a migration refers to.
+// Package openstacktest is an OpenStack for tests: it refuses what the real one refuses, with its status codes, keeps quotas, attachments and states,
+// and counts calls. It has Keystone, Cinder, Nova, Neutron and the metadata service, as far as a migration uses them.
 package openstacktest
 
 import (
@@ -9,7 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -31,25 +31,22 @@ const (
 	CredentialSecret = "cr3dential-s3cret"
 )
 
-// Volume is a volume of the project.
-type Volume struct {
-	ID, Name, Status, Type, Zone string
-	SizeGiB                      int
-	Metadata                     map[string]string
-	// Servers have the volume attached.
-	Servers []string
-}
-
 // Cloud is a running OpenStack.
 type Cloud struct {
 	server *httptest.Server
 
 	mu      sync.Mutex
-	volumes []Volume
+	volumes []*Volume
+	servers []*Server
+	ports   []*Port
+	quotas  Quotas
 	tokens  map[string]bool
 	calls   map[string]int
 	status  int // of every answer, 0 for the right one
+	refused []refusal
+	holds   []*hold
 	page    int
+	made    int // IDs
 	items   map[Kind][]item
 	// forbidden lists are refused with 403.
 	forbidden map[Kind]bool
@@ -67,13 +64,19 @@ func (c *Cloud) CA() []byte {
 }
 
 func start(serve func(http.Handler) *httptest.Server) *Cloud {
-	c := &Cloud{tokens: map[string]bool{}, calls: map[string]int{}, page: 1000, items: map[Kind][]item{}, forbidden: map[Kind]bool{}}
+	c := &Cloud{
+		tokens: map[string]bool{}, calls: map[string]int{}, page: 1000, items: map[Kind][]item{}, forbidden: map[Kind]bool{}, quotas: unlimited,
+		servers: []*Server{{ID: Helper, Name: "helper", Status: "ACTIVE"}},
+	}
 	c.Add(CinderZone, "nova", "").Add(NovaZone, "nova", "").Add(VolumeType, "7a1c1b0e-0f57-4c55-9a0f-4d8f3f6c1d11", "ssd")
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /identity/v3/{$}", c.versions)
 	mux.HandleFunc("GET /identity/{$}", c.versions)
 	mux.HandleFunc("POST /identity/v3/auth/tokens", c.authenticate)
-	mux.HandleFunc("GET /volume/v3/{project}/volumes/detail", c.authorized(c.listVolumes))
+	c.serveVolumes(mux)
+	c.serveServers(mux)
+	c.servePorts(mux)
+	mux.HandleFunc("GET /openstack/latest/meta_data.json", metadata)
 	mux.HandleFunc("GET /network/{$}", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]any{"versions": []any{map[string]any{
 			"id": "v2.0", "status": "CURRENT", "links": []any{map[string]any{"rel": "self", "href": c.server.URL + "/network/v2.0/"}},
@@ -84,12 +87,18 @@ func start(serve func(http.Handler) *httptest.Server) *Cloud {
 		c.mu.Lock()
 		c.calls[r.Method+" "+r.URL.Path]++
 		status := c.status
+		for i, each := range c.refused {
+			if status == 0 && each.left != 0 && each.method == r.Method && each.matches(r.URL.Path) {
+				status = each.status
+				c.refused[i].left--
+			}
+		}
 		c.mu.Unlock()
 		if status != 0 {
 			refuse(w, status, "the cloud is not well")
 			return
 		}
-		mux.ServeHTTP(w, r)
+		c.wait(r, func() { mux.ServeHTTP(w, r) })
 	}))
 	return c
 }
@@ -108,22 +117,35 @@ func (c *Cloud) Environment() map[string]string {
 	}
 }
 
-// AddVolume adds a volume, and returns its ID.
-func (c *Cloud) AddVolume(volume Volume) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if volume.ID == "" {
-		volume.ID = fmt.Sprintf("%08d-0000-4000-8000-000000000000", len(c.volumes)+1)
-	}
-	c.volumes = append(c.volumes, volume)
-	return volume.ID
-}
-
 // Answer makes every call end with a status code; 0 ends that.
 func (c *Cloud) Answer(status int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.status = status
+}
+
+// refusal is a call that fails.
+type refusal struct {
+	method, path string
+	status       int
+	left         int // how often, negative for always
+}
+
+func (r refusal) matches(path string) bool {
+	return strings.HasSuffix(path, r.path) || (strings.HasSuffix(r.path, "/") && strings.Contains(path, r.path))
+}
+
+// Refuse makes the calls of a method end with a status code if their path ends with a text, or contains one that ends with a slash; 0 ends that.
+func (c *Cloud) Refuse(method, path string, status int) { c.RefuseTimes(method, path, status, -1) }
+
+// RefuseTimes is Refuse for a number of calls.
+func (c *Cloud) RefuseTimes(method, path string, status, times int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused = slices.DeleteFunc(c.refused, func(r refusal) bool { return r.method == method && r.path == path })
+	if status != 0 {
+		c.refused = append(c.refused, refusal{method, path, status, times})
+	}
 }
 
 // SetPageSize bounds the volumes of a page.
@@ -265,49 +287,6 @@ func (c *Cloud) authorized(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// listVolumes answers with one page, and a link to the next one.
-func (c *Cloud) listVolumes(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	query := r.URL.Query()
-	matching := []Volume{}
-	for _, volume := range c.volumes {
-		if filter := query.Get("metadata"); filter == "" || strings.Contains(filter, "'migrate_kit':'true'") && volume.Metadata["migrate_kit"] == "true" {
-			matching = append(matching, volume)
-		}
-	}
-	start := 0
-	for i, volume := range matching {
-		if volume.ID == query.Get("marker") {
-			start = i + 1
-		}
-	}
-	limit, _ := strconv.Atoi(query.Get("limit"))
-	end := min(start+min(max(limit, 1), c.page), len(matching))
-	body := map[string]any{}
-	listed := []any{}
-	for _, volume := range matching[start:end] {
-		listed = append(listed, volume.json())
-	}
-	body["volumes"] = listed
-	if end < len(matching) {
-		query.Set("marker", matching[end-1].ID)
-		body["volumes_links"] = []any{map[string]any{"rel": "next", "href": c.server.URL + r.URL.Path + "?" + query.Encode()}}
-	}
-	answer(w, http.StatusOK, body)
-}
-
-func (v Volume) json() map[string]any {
-	attachments := []any{}
-	for _, server := range v.Servers {
-		attachments = append(attachments, map[string]any{"id": v.ID, "server_id": server, "volume_id": v.ID, "device": "/dev/vdb"})
-	}
-	return map[string]any{
-		"id": v.ID, "name": v.Name, "status": v.Status, "volume_type": v.Type, "availability_zone": v.Zone, "size": v.SizeGiB,
-		"metadata": v.Metadata, "attachments": attachments, "bootable": "false", "created_at": "2026-11-20T10:00:00.000000",
-	}
-}
-
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -317,4 +296,44 @@ func answer(w http.ResponseWriter, status int, body any) {
 // refuse answers as OpenStack's services do.
 func refuse(w http.ResponseWriter, status int, message string) {
 	answer(w, status, map[string]any{"error": map[string]any{"code": status, "title": http.StatusText(status), "message": message}})
+}
+
+// Hold blocks the next call of a method whose path ends with a text, or contains one that ends with a slash. The call is served when release is called, even if
+// its client is gone by then; with after, it is served first, and only the answer is held.
+func (c *Cloud) Hold(method, path string, after bool) (reached <-chan struct{}, release func()) {
+	held := &hold{refusal: refusal{method: method, path: path}, after: after, reached: make(chan struct{}), open: make(chan struct{})}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.holds = append(c.holds, held)
+	return held.reached, sync.OnceFunc(func() { close(held.open) })
+}
+
+type hold struct {
+	refusal
+	after         bool
+	reached, open chan struct{}
+}
+
+// wait blocks a call that is to be held.
+func (c *Cloud) wait(r *http.Request, serve func()) {
+	c.mu.Lock()
+	i := slices.IndexFunc(c.holds, func(h *hold) bool { return h.method == r.Method && h.matches(r.URL.Path) })
+	var held *hold
+	if i >= 0 {
+		held = c.holds[i]
+		c.holds = slices.Delete(c.holds, i, i+1)
+	}
+	c.mu.Unlock()
+	if held == nil {
+		serve()
+		return
+	}
+	if held.after {
+		serve()
+	}
+	close(held.reached)
+	<-held.open
+	if !held.after {
+		serve()
+	}
 }

@@ -14,6 +14,15 @@ const (
 	Network       Kind = "/network/v2.0/networks"
 	Subnet        Kind = "/network/v2.0/subnets"
 	SecurityGroup Kind = "/network/v2.0/security-groups"
+	// VolumeQuota and PortQuota can be forbidden only.
+	VolumeQuota Kind = "/volume/v3/{project}/os-quota-sets"
+	PortQuota   Kind = "/network/v2.0/quotas"
+)
+
+// The size of every flavor; RAM is in MiB.
+const (
+	flavorRAM  = 4096
+	flavorCPUs = 2
 )
 
 // item is one thing of a kind.
@@ -34,6 +43,16 @@ func (c *Cloud) add(kind Kind, what item) *Cloud {
 	return c
 }
 
+// has reports whether there is a thing with an ID or a name.
+func (c *Cloud) has(kind Kind, value string) bool {
+	for _, each := range c.items[kind] {
+		if each.id == value || each.name == value {
+			return true
+		}
+	}
+	return false
+}
+
 // Forbid makes a list end with 403.
 func (c *Cloud) Forbid(kind Kind) {
 	c.mu.Lock()
@@ -46,7 +65,7 @@ func (c *Cloud) serveInventory(mux *http.ServeMux) {
 		return map[string]any{"zoneName": i.id, "zoneState": map[string]any{"available": true}}
 	}
 	plain := func(i item) any {
-		return map[string]any{"id": i.id, "name": i.name, "ram": 4096, "vcpus": 2, "disk": 0, "rxtx_factor": 1.0, "swap": ""}
+		return map[string]any{"id": i.id, "name": i.name, "ram": flavorRAM, "vcpus": flavorCPUs, "disk": 0, "rxtx_factor": 1.0, "swap": ""}
 	}
 	subnet := func(i item) any {
 		return map[string]any{"id": i.id, "name": i.name, "network_id": i.network, "cidr": i.cidr, "gateway_ip": i.gateway, "ip_version": 4}

@@ -1,0 +1,203 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/terraform-plugin-framework/attr"
+	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+	"github.com/hashicorp/terraform-plugin-framework/types/basetypes"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack"
+	"github.com/vma-project/terraform-provider-vma/internal/replication"
+)
+
+type cutoverLimitsModel struct {
+	MaxAge          types.String `tfsdk:"max_age"`
+	MaxChangedBytes types.Int64  `tfsdk:"max_changed_bytes"`
+}
+
+var (
+	volumeTypes = map[string]attr.Type{
+		"id": types.StringType, "name": types.StringType, "size_gib": types.Int64Type, "type": types.StringType, "zone": types.StringType,
+	}
+	serverTypes = map[string]attr.Type{"id": types.StringType, "name": types.StringType, "addresses": types.ListType{ElemType: types.StringType}}
+)
+
+// limits returns cutover_limits.
+func (m replicationModel) limits(ctx context.Context, diags *diag.Diagnostics) replication.CutoverLimits {
+	limits := replication.CutoverLimits{MaxChangedBytes: -1}
+	if m.CutoverLimits.IsNull() || m.CutoverLimits.IsUnknown() {
+		return limits
+	}
+	var model cutoverLimitsModel
+	diags.Append(m.CutoverLimits.As(ctx, &model, basetypes.ObjectAsOptions{})...)
+	limits.Set = true
+	limits.MaxAge, _ = time.ParseDuration(model.MaxAge.ValueString()) // validated
+	if !model.MaxChangedBytes.IsNull() {
+		limits.MaxChangedBytes = model.MaxChangedBytes.ValueInt64()
+	}
+	return limits
+}
+
+// lastCycleDone returns the last cycle of the state, if it succeeded.
+func (m replicationModel) lastCycleDone() replication.LastCycle {
+	last := replication.LastCycle{ChangedBytes: -1}
+	attributes := m.LastCycle.Attributes()
+	number := func(name string, fallback int64) int64 {
+		if value, ok := attributes[name].(types.Int64); ok && !value.IsNull() && !value.IsUnknown() {
+			return value.ValueInt64()
+		}
+		return fallback
+	}
+	last.BytesPerSecond = number("bytes_per_second", 0)
+	ended, _ := attributes["ended_at"].(types.String)
+	if at, err := time.Parse(time.RFC3339, ended.ValueString()); err == nil && m.Status.ValueString() == statusReplicated {
+		last.EndedAt, last.ChangedBytes = at, number("changed_bytes", -1)
+	}
+	return last
+}
+
+// fromVolumes sets volumes and server from the result of a cycle.
+func (m *replicationModel) fromVolumes(result *replication.Result, state replicationModel, diags *diag.Diagnostics) {
+	m.Volumes, m.Server = state.Volumes, state.Server
+	if m.Server.IsNull() {
+		m.Server = types.ObjectNull(serverTypes)
+	}
+	if m.Volumes.IsNull() {
+		m.Volumes = types.MapNull(types.ObjectType{AttrTypes: volumeTypes})
+	}
+	if result.Volumes != nil {
+		m.Volumes = volumesValue(result.Volumes, diags)
+	}
+	if result.Server != nil {
+		m.Server = serverValue(*result.Server, diags)
+	}
+}
+
+func volumesValue(volumes map[int32]openstack.Volume, diags *diag.Diagnostics) types.Map {
+	values := map[string]attr.Value{}
+	for key, volume := range volumes {
+		value, problems := types.ObjectValue(volumeTypes, map[string]attr.Value{
+			"id": types.StringValue(volume.ID), "name": types.StringValue(volume.Name), "size_gib": types.Int64Value(int64(volume.SizeGiB)),
+			"type": optional(volume.Type), "zone": optional(volume.Zone),
+		})
+		diags.Append(problems...)
+		values[formatKey(key)] = value
+	}
+	all, problems := types.MapValue(types.ObjectType{AttrTypes: volumeTypes}, values)
+	diags.Append(problems...)
+	return all
+}
+
+func serverValue(server openstack.Server, diags *diag.Diagnostics) types.Object {
+	addresses := []attr.Value{}
+	for _, address := range server.Addresses {
+		addresses = append(addresses, types.StringValue(address))
+	}
+	value, problems := types.ObjectValue(serverTypes, map[string]attr.Value{
+		"id": types.StringValue(server.ID), "name": optional(server.Name), "addresses": types.ListValueMust(types.StringType, addresses),
+	})
+	diags.Append(problems...)
+	return value
+}
+
+// setTracking sets cbt_enabled, tracking_intact and target_intact. seen is nil if the volumes are not known.
+func (m *replicationModel) setTracking(ctx context.Context, status *cbt.Status, seen replication.Volumes, diags *diag.Diagnostics) {
+	m.CBTEnabled = types.BoolValue(status.Tracked())
+	previous, _ := m.previous(ctx, *m, diags)
+	epochs := map[int32]string{}
+	for key, id := range previous {
+		epochs[key] = cbt.Epoch(id)
+	}
+	if seen != nil {
+		epochs = seen.Epochs()
+		if intact := seen.Intact(previous, status.Tracking()); !intact || !m.TargetIntact.IsNull() { // null counts as true
+			m.TargetIntact = types.BoolValue(intact)
+		}
+	}
+	m.TrackingIntact = types.BoolValue(status.Tracking().Intact(epochs))
+}
+
+// readVolumes reads the volumes of the VM. They are nil if OpenStack is not the target, has no login, or cannot be reached.
+func (r *replicationResource) readVolumes(ctx context.Context, state replicationModel, diags *diag.Diagnostics) []openstack.Volume {
+	if state.OpenStack.IsNull() || r.data.openstack == nil {
+		return nil
+	}
+	volumes, err := r.data.openstack.Volumes(ctx)
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
+		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
+		return nil
+	}
+	if err != nil {
+		diags.Append(openStackDiagnostic(err))
+		return nil
+	}
+	return volumes
+}
+
+// refreshTarget sets what the volumes tell: whether the copies are there, and whether a cutover is done whose end was not seen.
+func (r *replicationResource) refreshTarget(
+	ctx context.Context, state *replicationModel, status *cbt.Status, private privateState, diags *diag.Diagnostics,
+) {
+	all := r.readVolumes(ctx, *state, diags)
+	if diags.HasError() {
+		return
+	}
+	if all == nil {
+		state.setTracking(ctx, status, loadVolumes(ctx, private), diags)
+		return
+	}
+	seen := replication.SeeVolumes(status.VM, all)
+	state.setTracking(ctx, status, seen, diags)
+	diags.Append(saveVolumes(ctx, private, seen)...)
+	if !state.Volumes.IsNull() {
+		state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
+	}
+	id := replication.CutOverTo(status.VM, all)
+	if id == "" {
+		return
+	}
+	server, err := r.data.openstack.Server(ctx, id)
+	if err != nil {
+		server = openstack.Server{ID: id}
+	}
+	state.Status, state.Cutover, state.LastError = types.StringValue(statusCutOver), types.BoolValue(true), types.StringNull()
+	state.Server, state.TrackingIntact = serverValue(server, diags), types.BoolValue(true)
+	state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
+	if !state.TargetIntact.IsNull() {
+		state.TargetIntact = types.BoolValue(true)
+	}
+}
+
+// warnServer warns about a server that is stopped or gone after the cutover.
+func (r *replicationResource) warnServer(ctx context.Context, state replicationModel, diags *diag.Diagnostics) {
+	id, _ := state.Server.Attributes()["id"].(types.String)
+	if id.ValueString() == "" || r.data.openstack == nil {
+		return
+	}
+	servers, err := r.data.openstack.Servers(ctx)
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
+		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
+		return
+	}
+	if err != nil {
+		diags.Append(openStackDiagnostic(err))
+		return
+	}
+	for _, server := range servers {
+		if server.ID == id.ValueString() {
+			if server.Status != "ACTIVE" {
+				diags.AddWarning(onVM("Server Not Running", state.shown()),
+					fmt.Sprintf("The server %s (%s), which the cutover of %q booted, has the status %s. Nothing is copied or cut over again.", server.Name, server.ID, state.shown(), server.Status))
+			}
+			return
+		}
+	}
+	diags.AddWarning(onVM("Server Not Found", state.shown()),
+		fmt.Sprintf("The server %s, which the cutover of %q booted, no longer exists in the project. Nothing is copied or cut over again. If the migration is over, remove the resource from the configuration and the state.", id.ValueString(), state.shown()))
+}
