@@ -94,7 +94,8 @@ func novaQuotas(ctx context.Context, s *session) ([]quota, error) {
 	}
 	all := found.Absolute
 	return []quota{
-		{quotaInstances, all.MaxTotalInstances, all.TotalInstancesUsed}, {quotaCores, all.MaxTotalCores, all.TotalCoresUsed},
+		{quotaInstances, all.MaxTotalInstances, all.TotalInstancesUsed},
+		{quotaCores, all.MaxTotalCores, all.TotalCoresUsed},
 		{quotaRAM, all.MaxTotalRAMSize, all.TotalRAMUsed},
 	}, nil
 }

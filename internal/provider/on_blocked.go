@@ -76,7 +76,7 @@ func isAboutVM(err error) bool {
 		is[*vsphere.InstanceUUIDError](err) || is[*vsphere.InaccessibleError](err) ||
 		is[*vsphere.NoPermissionError](err) || is[*vsphere.MethodDisabledError](err) || is[*cbt.BlockedError](err) ||
 		is[*replication.GateError](err) || is[*replication.ImpossibleError](err) || is[*replication.ExportError](err) || is[*replication.TargetError](err) ||
-		is[*replication.TrackingResetError](err) || is[*replication.LeftoverError](err)
+		is[*replication.TrackingResetError](err) || is[*replication.TargetLostError](err) || is[*replication.LimitError](err) || is[*replication.LeftoverError](err)
 }
 
 func is[E error](err error) bool {

@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"maps"
 	"net/http"
 	"testing"
 
@@ -78,9 +79,7 @@ func boot(l *landing, marks map[string]string) {
 	l.cloud.AddServer(openstacktest.Server{ID: "test", Name: "web01", Status: "ACTIVE", Addresses: []string{"10.1.0.9"}})
 	l.cloud.ChangeVolumes(func(v *openstacktest.Volume) {
 		v.Status, v.Servers, v.Root = "in-use", []string{"test"}, v.Metadata["disk"] == "2000"
-		for name, value := range marks {
-			v.Metadata[name] = value
-		}
+		maps.Copy(v.Metadata, marks)
 	})
 }
 
