@@ -17,11 +17,18 @@ import (
 	"github.com/hashicorp/hc-install/releases"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
 //go:embed main.tf
 var configuration []byte
+
+//go:embed openstack.tf
+var openStackConfiguration []byte
+
+// openStackDirectory has the configuration of the act that migrates to OpenStack.
+const openStackDirectory = "openstack"
 
 // cli runs a real Terraform or OpenTofu with this provider.
 type cli struct {
@@ -30,7 +37,7 @@ type cli struct {
 	pause        string   // copies do not end while this file exists
 }
 
-func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, exports map[string]string) (*cli, error) {
+func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, cloud *openstacktest.Cloud, exports map[string]string) (*cli, error) {
 	program, err := find(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -51,6 +58,8 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 	work := filepath.Join(dir, "work")
 	if err := errors.Join(
 		os.Mkdir(work, 0o700),
+		os.Mkdir(filepath.Join(work, openStackDirectory), 0o700),
+		os.WriteFile(filepath.Join(work, openStackDirectory, "main.tf"), openStackConfiguration, 0o600),
 		os.WriteFile(filepath.Join(work, "main.tf"), configuration, 0o600),
 		os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600),
 	); err != nil {
@@ -62,7 +71,11 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 		"VSPHERE_PASSWORD=" + vspheretest.Password, "VSPHERE_THUMBPRINT=" + vcenter.Thumbprint(),
 		"VMA_MIGRATEKIT_PATH=" + migratekit, migratekittest.Pause + "=" + filepath.Join(dir, "pause"),
 		"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"),
+		"HTTP_PROXY=" + cloud.URL(), // to the metadata service, which says that this machine is a server of the project
 	}}
+	for name, value := range cloud.Environment() {
+		c.env = append(c.env, name+"="+value)
+	}
 	if release == "" {
 		err = c.build(ctx, bin, config)
 	} else {
@@ -71,7 +84,7 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("The embedded vCenter listens on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL)
+	fmt.Printf("The embedded vCenter listens on %s, an OpenStack on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL, cloud.URL())
 	return c, nil
 }
 
@@ -122,21 +135,26 @@ type last struct {
 	ChangedBytes int64  `json:"changed_bytes"`
 }
 
-func (c *cli) lastCycle(ctx context.Context) (*last, error) {
+// lastCycle returns nil if no cycle has run yet. args are Terraform's own, before the command.
+func (c *cli) lastCycle(ctx context.Context, args ...string) (*last, error) {
+	var l *last
+	return l, c.output(ctx, &l, "last_cycle", args...)
+}
+
+// output reads an output of the configuration; one that is not there leaves into as it is.
+func (c *cli) output(ctx context.Context, into any, name string, args ...string) error {
 	var output bytes.Buffer
-	if err := c.quietly(ctx, &output, "output", "-json"); err != nil {
-		return nil, err
+	if err := c.quietly(ctx, &output, append(args, "output", "-json")...); err != nil {
+		return err
 	}
 	var values map[string]struct {
 		Value json.RawMessage `json:"value"`
 	}
 	if err := json.Unmarshal(output.Bytes(), &values); err != nil {
-		return nil, err
+		return err
 	}
-	raw, ok := values["last_cycle"]
-	if !ok {
-		return nil, nil // no cycle has run yet
+	if raw, ok := values[name]; ok {
+		return json.Unmarshal(raw.Value, into)
 	}
-	var l *last
-	return l, json.Unmarshal(raw.Value, &l)
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -40,7 +41,9 @@ func main() {
 type stage struct {
 	vcenter *vspheretest.VCenter
 	web     *vspheretest.Machine
+	app     *vspheretest.Machine
 	nbd     *nbdtest.Server
+	cloud   *openstacktest.Cloud
 	cli     *cli
 	acts    []act
 }
@@ -67,12 +70,13 @@ func run(ctx context.Context, release string, yours bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, vcenter.Close()) }()
-	s := &stage{vcenter: vcenter}
+	s := &stage{vcenter: vcenter, cloud: newCloud()}
+	defer s.cloud.Close()
 	if err := s.furnish(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.nbd.Close()) }()
-	if s.cli, err = newCLI(ctx, dir, release, vcenter, map[string]string{
+	if s.cli, err = newCLI(ctx, dir, release, vcenter, s.cloud, map[string]string{
 		"2000": s.nbd.URI("web01-0"), "2001": s.nbd.URI("web01-1"),
 	}); err != nil {
 		return err
@@ -87,7 +91,14 @@ func run(ctx context.Context, release string, yours bool) (err error) {
 	return nil
 }
 
-// furnish creates three VMs of different kinds, and NBD exports for the disks of one.
+// newCloud starts an OpenStack with a flavor and a network.
+func newCloud() *openstacktest.Cloud {
+	const network = "b7d3f0de-2c3c-4a8e-bb62-0b0f5d9c1c5e"
+	return openstacktest.Start().Add(openstacktest.Flavor, "4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11", "m1.large").Add(openstacktest.Network, network, "lan").
+		AddSubnet("0f8c1c7a-5b7b-4f0e-8a0d-5d4d5a1a9b9e", network, "10.0.0.0/24", "10.0.0.1")
+}
+
+// furnish creates VMs of different kinds, and NBD exports for the disks of one.
 func (s *stage) furnish() (err error) {
 	s.web, err = s.vcenter.AddVM(vspheretest.Spec{
 		Path: "/DC0/vm/prod/web01", Disks: []vspheretest.Disk{{Size: 20 * gib}, {Size: 40 * gib}},
@@ -101,6 +112,12 @@ func (s *stage) furnish() (err error) {
 	if _, err = s.vcenter.AddVM(vspheretest.Spec{
 		Path: "/DC0/vm/prod/legacy01", Disks: []vspheretest.Disk{{}, {Kind: vspheretest.IndependentPersistent}},
 	}); err != nil {
+		return err
+	}
+	s.app, err = s.vcenter.AddVM(vspheretest.Spec{
+		Path: "/DC0/vm/prod/app01", Disks: []vspheretest.Disk{{Size: 20 * gib}}, MACs: []string{"00:50:56:a1:b2:c3"},
+	})
+	if err != nil {
 		return err
 	}
 	s.nbd, err = nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{

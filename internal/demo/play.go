@@ -41,6 +41,17 @@ func (s *stage) play(ctx context.Context) error {
 			s.web.Write(firstKey+1, 39<<30, 1<<20)
 			return apply("2")(ctx)
 		}},
+		{"A plan to migrate app01 to OpenStack finds a mistake before anything is copied: the name of a flavor instead of its ID", func(ctx context.Context) (string, error) {
+			err := s.migrate(ctx, 1, "plan", "-no-color", "-var", "cutover=true")
+			return "refused at plan", err
+		}},
+		{"With the ID, the first cycle copies app01 to a volume while it runs", func(ctx context.Context) (string, error) {
+			return s.migrated(ctx, "apply", "-auto-approve", "-no-color", "-var", flavor)
+		}},
+		{"The cutover: the source is shut down, the rest is copied, and a server boots", func(ctx context.Context) (string, error) {
+			s.app.Write(firstKey, 1<<30, 8<<20)
+			return s.migrated(ctx, "apply", "-auto-approve", "-no-color", "-var", flavor, "-var", "cutover=true")
+		}},
 		{"Destroy: removes the resources from state, and changes neither source nor target", func(ctx context.Context) (string, error) {
 			err := s.cli.run(ctx, 0, "destroy", "-auto-approve", "-no-color", "-var", "cycle=2")
 			return fmt.Sprintf("%d sessions left on vCenter, snapshots left on web01: %d", s.vcenter.Sessions(), len(s.web.Snapshots())), err
@@ -69,6 +80,29 @@ func (s *stage) outcome(ctx context.Context) (string, error) {
 		return fmt.Sprintf("CBT enabled on web01: %t", enabled), nil
 	}
 	return fmt.Sprintf("CBT enabled on web01: %t; last cycle %s, %d MiB to copy", enabled, last.Kind, last.ChangedBytes>>20), nil
+}
+
+const flavor = "flavor=4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11"
+
+// inOpenStack makes Terraform work in the other directory.
+const inOpenStack = "-chdir=" + openStackDirectory
+
+func (s *stage) migrate(ctx context.Context, want int, args ...string) error {
+	return s.cli.run(ctx, want, append([]string{inOpenStack}, args...)...)
+}
+
+// migrated runs an apply, and summarizes its result.
+func (s *stage) migrated(ctx context.Context, args ...string) (string, error) {
+	if err := s.migrate(ctx, 0, args...); err != nil {
+		return "", err
+	}
+	last, err := s.cli.lastCycle(ctx, inOpenStack)
+	if err != nil || last == nil {
+		return "", err
+	}
+	server := ""
+	err = s.cli.output(ctx, &server, "server", inOpenStack)
+	return fmt.Sprintf("last cycle %s; address of the server: %s", last.Kind, server), err
 }
 
 func (s *stage) summary() {

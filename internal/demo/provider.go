@@ -55,7 +55,10 @@ func (c *cli) install(ctx context.Context, release, mirror, config string) error
 	if err := os.WriteFile(config, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror), 0o600); err != nil {
 		return err
 	}
-	return c.run(ctx, 0, "init", "-no-color")
+	if err := c.run(ctx, 0, "init", "-no-color"); err != nil {
+		return err
+	}
+	return c.run(ctx, 0, inOpenStack, "init", "-no-color")
 }
 
 var required = regexp.MustCompile(`provider\[(.*/vma-project/vma)\]`)
