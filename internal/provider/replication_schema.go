@@ -117,7 +117,7 @@ func openStackAttribute() schema.Attribute {
 		return schema.StringAttribute{MarkdownDescription: description, Optional: true, Validators: validators}
 	}
 	return schema.SingleNestedAttribute{
-		MarkdownDescription: "Copies to OpenStack volumes, with VEXXHOST's migratekit, which takes the OpenStack login from the `OS_*` environment variables. Set exactly one of `openstack` and `nbd`.",
+		MarkdownDescription: "Copies to OpenStack volumes, with VEXXHOST's migratekit and the login of the provider's `openstack`. migratekit must run on a server of the same project. Set exactly one of `openstack` and `nbd`.",
 		Optional:            true,
 		PlanModifiers:       sameTarget(),
 		Attributes: map[string]schema.Attribute{
