@@ -95,8 +95,7 @@ func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
 		lists = lists.anew()
 	}
 	known, report := &facts{}, &Report{}
-	err := c.gather(ctx, lists, request, known, report)
-	if err != nil {
+	if err := c.gather(ctx, lists, request, known, report); err != nil {
 		return nil, err
 	}
 	report.Host = known.host
@@ -111,7 +110,14 @@ func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
 
 // gather reads what the request needs. What the account may not read is a problem.
 func (c *Client) gather(ctx context.Context, lists *lists, request Request, known *facts, report *Report) error {
-	var err error
+	session, err := c.open(ctx)
+	if err == nil {
+		err = session.checkEndpoints()
+	}
+	if err != nil {
+		return err
+	}
+	known.lifetime = session.lifetime
 	if known.volumes, err = lists.listVolumes(ctx, c); err != nil {
 		return err
 	}
@@ -119,9 +125,6 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 		if known.own, err = c.Settle(ctx, request.Moid); err != nil {
 			return err
 		}
-	}
-	if session, err := c.open(ctx); err == nil {
-		known.lifetime = session.lifetime
 	}
 	makes := len(request.owned(known.own)) < len(request.Disks)
 	server := request.Cutover || request.FlavorID != ""
@@ -165,7 +168,7 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 	for _, denied := range forbidden {
 		if denied != nil {
 			report.Problems = append(report.Problems, Problem{
-				At: []any{"openstack"}, Text: fmt.Sprintf("The account may not list the %s, so they were not checked: %v.", denied.What, denied.Err),
+				At: []any{"openstack"}, Text: fmt.Sprintf("The %s could not be listed, so they were not checked: %v.", denied.What, denied.Err),
 			})
 		}
 	}

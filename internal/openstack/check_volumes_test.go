@@ -208,6 +208,18 @@ func TestCheckHost(t *testing.T) {
 	}
 }
 
+// migratekit connects to three services, also for a cycle that needs only one.
+func TestCheckEndpoints(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"block-storage", "compute", "network"} {
+		cloud := furnished(t)
+		cloud.RemoveEndpoint(service)
+		if _, err := newClient(t, cloud.Environment()).Check(t.Context(), Request{Moid: "vm-1"}); !is[*AuthError](err) {
+			t.Errorf("%s: %v", service, err)
+		}
+	}
+}
+
 // Right before a cutover, what may have changed is read again.
 func TestCheckReadsAgainBeforeACutover(t *testing.T) {
 	t.Parallel()

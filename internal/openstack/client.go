@@ -87,6 +87,18 @@ func (s *session) service(name string, connect connect) (*gophercloud.ServiceCli
 	return client, nil
 }
 
+// checkEndpoints requires the three services that migratekit connects to. It makes no call.
+func (s *session) checkEndpoints() error {
+	for _, service := range []string{"block-storage", "compute", "network"} {
+		endpoint := gophercloud.EndpointOpts{Region: s.login.Region}
+		endpoint.ApplyDefaults(service)
+		if _, err := s.provider.EndpointLocator(endpoint); err != nil {
+			return classify(fmt.Errorf("find %s in the catalog (region %q): %w", service, s.login.Region, err))
+		}
+	}
+	return nil
+}
+
 // refusalPause is how long a refused login is remembered: for the life of the process.
 const refusalPause = 10000 * time.Hour
 

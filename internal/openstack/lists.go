@@ -89,14 +89,14 @@ func (l *lists) anew() *lists {
 	}
 }
 
-// ForbiddenError is returned if the account may not read a list, so that what depends on it cannot be checked.
+// ForbiddenError is returned if the account may not read a list, or the cloud does not have it, so that what depends on it cannot be checked.
 type ForbiddenError struct {
 	What string
 	Err  error
 }
 
 func (e *ForbiddenError) Error() string {
-	return "the account may not list the " + e.What + ": " + e.Err.Error()
+	return "the " + e.What + " could not be listed: " + e.Err.Error()
 }
 func (e *ForbiddenError) Unwrap() error { return e.Err }
 
@@ -123,8 +123,10 @@ func read[T any](
 
 // classifyList distinguishes a list that the account may not read.
 func classifyList(what string, err error) error {
-	if gophercloud.ResponseCodeIs(err, http.StatusForbidden) {
-		return &ForbiddenError{what, err}
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented} {
+		if gophercloud.ResponseCodeIs(err, status) {
+			return &ForbiddenError{what, err}
+		}
 	}
 	return classify(fmt.Errorf("list the %s: %w", what, err))
 }

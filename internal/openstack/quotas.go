@@ -3,10 +3,12 @@ package openstack
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/gophercloud/gophercloud/v2"
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/quotasets"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/limits"
@@ -44,6 +46,9 @@ func (l *lists) listQuotas(ctx context.Context, c *Client, service int) ([]quota
 		}
 		readers := []func(context.Context, *session) ([]quota, error){cinderQuotas, novaQuotas, neutronQuotas}
 		quotas, err := readers[service](ctx, s)
+		if gophercloud.ResponseCodeIs(err, http.StatusNotFound) { // this cloud does not tell
+			return []quota{}, nil
+		}
 		if err != nil {
 			return nil, classifyList("quotas of "+[]string{"Cinder", "Nova", "Neutron"}[service], err)
 		}

@@ -161,3 +161,26 @@ func TestOpenStackMistakes(t *testing.T) {
 		},
 	})
 }
+
+// Without a login, as on HCP Terraform, a plan relies on the state and warns. The apply needs one.
+func TestPlanWithoutALogin(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	e.addVM(t, vspheretest.Spec{Path: webPath, Disks: []vspheretest.Disk{{Size: gib}}})
+	cycle := func(run int) string {
+		return e.provider() + replicationConfig(fmt.Sprintf("openstack = { availability_zone = \"mars\" }\ntriggers = { run = %d }", run))
+	}
+	refused := cycle(1)
+	for name := range openStackVariables(e.env) {
+		delete(e.env, name)
+	}
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: refused, PlanOnly: true, ExpectError: words("no availability zone of Cinder")},
+			{Config: cycle(1), PlanOnly: true, ExpectNonEmptyPlan: true},
+			{Config: cycle(1), ExpectError: words("Missing OpenStack Environment")},
+		},
+	})
+	e.untouched(t)
+}

@@ -191,8 +191,9 @@ func (m replicationModel) toTarget(
 	if !m.OpenStack.IsNull() {
 		target := m.toOpenStack(ctx, diags)
 		target.Cloud = p.openstack
-		target.Renamed = !state.ID.IsNull() && renamed(ctx, private, state.vmNames)
-		target.Seen = loadVolumes(ctx, private)
+		if !state.ID.IsNull() { // else the private state is that of another VM
+			target.Renamed, target.Seen = renamed(ctx, private, state.vmNames), loadVolumes(ctx, private)
+		}
 		target.Detach = m.OnAttachedVolume.ValueString() == onAttachedDetach
 		target.Limits, target.Last = m.limits(ctx, diags), state.lastCycleDone()
 		if state.Cutover.ValueBool() && state.begun() && !state.OpenStack.IsNull() {

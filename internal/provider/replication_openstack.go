@@ -36,11 +36,11 @@ func (m replicationModel) limits(ctx context.Context, diags *diag.Diagnostics) r
 	}
 	var model cutoverLimitsModel
 	diags.Append(m.CutoverLimits.As(ctx, &model, basetypes.ObjectAsOptions{})...)
-	limits.Set = true
 	limits.MaxAge, _ = time.ParseDuration(model.MaxAge.ValueString()) // validated
 	if !model.MaxChangedBytes.IsNull() {
 		limits.MaxChangedBytes = model.MaxChangedBytes.ValueInt64()
 	}
+	limits.Set = limits.MaxAge > 0 || limits.MaxChangedBytes >= 0
 	return limits
 }
 
@@ -154,7 +154,10 @@ func (r *replicationResource) refreshTarget(
 	}
 	seen := replication.SeeVolumes(status.VM, all)
 	state.setTracking(ctx, status, seen, diags)
-	diags.Append(saveVolumes(ctx, private, seen)...)
+	if previous, _ := state.previous(ctx, *state, diags); loadVolumes(ctx, private) != nil || !seen.Match(previous) {
+		// State of the first release has no volumes. To add what it tells anyway would look like drift.
+		diags.Append(saveVolumes(ctx, private, seen)...)
+	}
 	if !state.Volumes.IsNull() {
 		state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
 	}

@@ -123,7 +123,7 @@ func openStackAttribute() schema.Attribute {
 		Attributes: map[string]schema.Attribute{
 			"availability_zone":       text("Availability zone of the volumes, and of the server at cutover. Required for a cutover.", validArgument()),
 			"volume_type":             text("Type of the volumes.", validArgument()),
-			"disk_bus_type":           text("Bus that the server sees its disks on: `virtio` or `scsi`.", stringvalidator.OneOf("virtio", "scsi")),
+			"disk_bus_type":           text("Bus that the server sees its disks on: `virtio` or `scsi`. migratekit writes `scsi` to the metadata of the volumes, where Nova does not look, so it has no effect unless you set the image properties too.", stringvalidator.OneOf("virtio", "scsi")),
 			"os_type":                 text("Operating system, a value of the image property `os_type`.", validArgument()),
 			"enable_qemu_guest_agent": schema.BoolAttribute{MarkdownDescription: "Whether OpenStack uses the QEMU guest agent of the server.", Optional: true},
 			"flavor_id":               text("ID of the server's flavor. Required for a cutover.", validIdentifier()),

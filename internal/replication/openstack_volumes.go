@@ -63,6 +63,16 @@ func (v Volumes) Intact(recorded map[int32]string, tracking cbt.Tracking) bool {
 	return true
 }
 
+// Match reports whether the volumes have the epochs that were recorded, and nothing else.
+func (v Volumes) Match(recorded map[int32]string) bool {
+	for key, id := range recorded {
+		if v[key].Epoch != cbt.Epoch(id) {
+			return false
+		}
+	}
+	return len(v) == len(recorded)
+}
+
 // Epochs returns those of complete copies, by device key.
 func (v Volumes) Epochs() map[int32]string {
 	epochs := map[int32]string{}

@@ -46,7 +46,8 @@ type Cloud struct {
 	refused []refusal
 	holds   []*hold
 	page    int
-	made    int // IDs
+	made    int    // IDs
+	missing string // type of a service that the catalog does not have
 	items   map[Kind][]item
 	// forbidden lists are refused with 403.
 	forbidden map[Kind]bool
@@ -261,13 +262,29 @@ func (c *Cloud) authenticate(w http.ResponseWriter, r *http.Request) {
 		"methods": request.Auth.Identity.Methods, "expires_at": time.Now().Add(time.Hour).UTC().Format("2006-01-02T15:04:05.000000Z"),
 		"user":    map[string]any{"id": UserID, "name": UserName, "domain": map[string]any{"id": DomainID, "name": Domain}},
 		"project": map[string]any{"id": ProjectID, "name": Project, "domain": map[string]any{"id": DomainID, "name": Domain}},
-		"catalog": []any{
+		"catalog": c.without([]any{
 			map[string]any{"id": "k", "type": "identity", "name": "keystone", "endpoints": endpoint("/identity/v3")},
 			map[string]any{"id": "c", "type": "block-storage", "name": "cinder", "endpoints": endpoint("/volume/v3/" + ProjectID)},
 			map[string]any{"id": "n", "type": "compute", "name": "nova", "endpoints": endpoint("/compute/v2.1")},
 			map[string]any{"id": "q", "type": "network", "name": "neutron", "endpoints": endpoint("/network")},
-		},
+		}),
 	}})
+}
+
+// RemoveEndpoint takes a type of service out of the catalog.
+func (c *Cloud) RemoveEndpoint(service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.missing = service
+}
+
+func (c *Cloud) without(catalog []any) []any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.DeleteFunc(catalog, func(each any) bool {
+		entry, _ := each.(map[string]any)
+		return entry["type"] == c.missing
+	})
 }
 
 // authorized refuses calls without a valid token, and for other projects.
