@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6/tf6server"
 
+	"github.com/vma-project/terraform-provider-vma/internal/progress"
 	"github.com/vma-project/terraform-provider-vma/internal/provider"
 )
 
@@ -23,6 +24,9 @@ import (
 var version = "dev"
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == progress.Command {
+		os.Exit(progress.Main(os.Args[2:]))
+	}
 	debugged := flag.Bool("debug", false, "serve for a debugger, and print how Terraform reaches this process")
 	showVersion := flag.Bool("version", false, "print the version and exit")
 	flag.Parse()

@@ -36,6 +36,8 @@ type Outcome struct {
 	FullDone []string
 	// FullCopies has the kinds of the copies that progress reports tell, by device key.
 	FullCopies map[int32]bool
+	// Unreported says why no progress reports were received, "" if they could be.
+	Unreported string
 	// ChangeIDs were filed in the change-ID store, by device key; migratekit files one after a disk was copied.
 	ChangeIDs map[int32]string
 	// Tail has the "Error:" lines of the output and what led to them, else its last lines, without secrets and usage text.
@@ -44,8 +46,7 @@ type Outcome struct {
 
 // CopyEvents are called as migratekit copies. Fields may be nil.
 type CopyEvents struct {
-	// Started is called with the datastore path of the disk.
-	Started func(disk string)
+	Started func(c Copy)
 	// Progress is called with percent or bytes. A value that does not change is no progress.
 	Progress func(amount int64)
 	Ended    func()
@@ -211,7 +212,7 @@ func (o *Output) startCopy(c Copy) {
 		o.outcome.Copies = append(o.outcome.Copies, c)
 	}
 	if o.events.Started != nil {
-		o.events.Started(c.Disk)
+		o.events.Started(c)
 	}
 }
 

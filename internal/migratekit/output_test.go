@@ -21,7 +21,7 @@ type parsed struct {
 func parse(text string) parsed {
 	var p parsed
 	output := migratekit.NewOutput(migratekit.NewRedactor(migratekit.Job{}, nil), func(line string) { p.lines = append(p.lines, line) }, migratekit.CopyEvents{
-		Started:  func(disk string) { p.started = append(p.started, disk) },
+		Started:  func(c migratekit.Copy) { p.started = append(p.started, c.Disk) },
 		Progress: func(percent int64) { p.progress = append(p.progress, percent) },
 		Ended:    func() { p.ended++ },
 	})

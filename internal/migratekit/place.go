@@ -27,12 +27,35 @@ func (p Place) With(environment map[string]string) Place {
 	return p
 }
 
+// CopyStage is what happens to a disk.
+type CopyStage int
+
+// The stages.
+const (
+	CopyStarted CopyStage = iota
+	CopyAdvanced
+	CopyEnded
+)
+
+// CopyEvent is one thing that happens to a disk.
+type CopyEvent struct {
+	Stage CopyStage
+	// Key is the device key of the disk. It is negative if only Disk, its datastore path, is known, or if that is "" too: then it is the disk that started last.
+	Key  int32
+	Disk string
+	// Full is the kind of the copy, nil if it is not known.
+	Full *bool
+	// Percent is of the disk; for an increment to OpenStack it is the offset in the disk. Bytes and Total are of the copy. Unknown ones are negative.
+	Percent      float64
+	Bytes, Total int64
+}
+
 // Sink receives what happens during a run. Fields may be nil.
 type Sink struct {
 	// Line takes each line of the log, without secrets.
 	Line func(text string)
-	// Progress takes progress reports, which migratekit for NBD targets sends, every ten seconds for each disk.
-	Progress func(Progress)
+	// Copy takes what happens to the disks.
+	Copy func(CopyEvent)
 	// ChangeIDRequested is called before migratekit learns the change ID to copy a disk from. Its
 	// snapshot exists until the copy has ended, so the caller may still read it.
 	ChangeIDRequested func(ctx context.Context, key int32)

@@ -4,14 +4,10 @@ import (
 	"encoding/json"
 	"net/http"
 	"sync"
-	"time"
 )
 
 // ProgressAddress is where migratekit for NBD targets reports its progress. The address is fixed in migratekit.
 const ProgressAddress = "127.0.0.1:8081"
-
-// progressInterval is how often a report of one disk is not throttled.
-const progressInterval = 10 * time.Second
 
 // Progress is one report of migratekit for NBD targets. A report does not name its disk.
 type Progress struct {
@@ -29,11 +25,6 @@ type Progress struct {
 	ErrorMessage string `json:"error_message"`
 }
 
-// last reports whether no other report of the disk follows.
-func (p Progress) last() bool {
-	return p.Status == "completed" || p.Percent >= 100 || (p.TotalBytes > 0 && p.BytesTransferred >= p.TotalBytes)
-}
-
 // ProgressReports is the HTTP API for progress reports. It passes each report on to its run.
 type ProgressReports struct {
 	mux  *http.ServeMux
@@ -43,8 +34,7 @@ type ProgressReports struct {
 
 type reportedRun struct {
 	disk   func() int32
-	report func(p Progress, throttled bool)
-	last   map[int32]time.Time // when a report was passed on, by device key
+	report func(p Progress)
 }
 
 // NewProgressReports returns a handler that knows no run yet.
@@ -54,12 +44,11 @@ func NewProgressReports() *ProgressReports {
 	return p
 }
 
-// Add calls report for the reports of a job until Remove. Disk returns the device key of the disk that is being copied. Throttled is true for
-// reports that nobody has to read: all of a disk but the first one, the last one and one each ten seconds.
-func (p *ProgressReports) Add(job string, disk func() int32, report func(p Progress, throttled bool)) {
+// Add calls report for the reports of a job until Remove. Disk returns the device key of the disk that is being copied.
+func (p *ProgressReports) Add(job string, disk func() int32, report func(p Progress)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.runs[job] = &reportedRun{disk: disk, report: report, last: map[int32]time.Time{}}
+	p.runs[job] = &reportedRun{disk: disk, report: report}
 }
 
 // Remove stops passing on the reports of a job, and returns how many jobs are left.
@@ -86,15 +75,7 @@ func (p *ProgressReports) update(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown job", http.StatusNotFound)
 		return
 	}
-	run.pass(progress)
+	progress.Key = run.disk()
+	run.report(progress)
 	w.WriteHeader(http.StatusOK) // migratekit logs a warning for any other status
-}
-
-func (r *reportedRun) pass(progress Progress) {
-	progress.Key = r.disk()
-	throttled := !progress.last() && time.Since(r.last[progress.Key]) < progressInterval
-	if !throttled {
-		r.last[progress.Key] = time.Now()
-	}
-	r.report(progress, throttled)
 }

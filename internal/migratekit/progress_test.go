@@ -9,7 +9,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// Reports are throttled, except the first and the last of a disk. Those of unknown jobs are refused.
+// Each report is passed on to its job, with the disk that is being copied. Those of unknown jobs are refused.
 func TestProgressReports(t *testing.T) {
 	t.Parallel()
 	reports := migratekit.NewProgressReports()
@@ -18,10 +18,8 @@ func TestProgressReports(t *testing.T) {
 	disk := int32(2000)
 	heard := map[string][]migratekit.Progress{}
 	for _, job := range []string{"a", "b"} {
-		reports.Add(job, func() int32 { return disk }, func(p migratekit.Progress, throttled bool) {
-			if !throttled {
-				heard[job] = append(heard[job], p)
-			}
+		reports.Add(job, func() int32 { return disk }, func(p migratekit.Progress) {
+			heard[job] = append(heard[job], p)
 		})
 	}
 	post := func(job, body string) int {
@@ -42,7 +40,7 @@ func TestProgressReports(t *testing.T) {
 		want      int
 	}{
 		{"a", `{"stage":"Transfer","bytes_transferred":15,"total_bytes":1000,"throughput_bps":7.5,"sync_type":"initial"}`, 2000, 200},
-		{"a", `{"stage":"Transfer","percent":2}`, 2000, 200}, // throttled
+		{"a", `{"stage":"Transfer","percent":2}`, 2000, 200},
 		{"a", `{"stage":"Transfer","percent":100}`, 2000, 200},
 		{"a", `{"stage":"Transfer","status":"completed"}`, 2000, 200},
 		{"a", `{"stage":"Transfer","percent":1}`, 2001, 200},
@@ -57,7 +55,7 @@ func TestProgressReports(t *testing.T) {
 		}
 	}
 	first := migratekit.Progress{Key: 2000, Stage: "Transfer", BytesTransferred: 15, TotalBytes: 1000, ThroughputBPS: 7.5, SyncType: "initial"}
-	if len(heard["a"]) != 5 || heard["a"][0] != first || heard["a"][3].Key != 2001 || len(heard["b"]) != 1 {
+	if len(heard["a"]) != 6 || heard["a"][0] != first || heard["a"][4].Key != 2001 || len(heard["b"]) != 1 {
 		t.Errorf("heard %+v", heard)
 	}
 	if left := reports.Remove("a"); left != 1 {

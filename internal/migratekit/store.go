@@ -18,6 +18,7 @@ type ChangeIDStore struct {
 	mux       *http.ServeMux
 	job       Job
 	requested func(ctx context.Context, key int32)
+	stored    func(key int32)
 
 	mu    sync.Mutex
 	filed map[int32]string // by device key
@@ -25,9 +26,9 @@ type ChangeIDStore struct {
 }
 
 // NewChangeIDStore returns the store of a job, for the disks in its KnownChangeIDs. If requested
-// is not nil, each answer waits until it returns.
-func NewChangeIDStore(job Job, requested func(ctx context.Context, key int32)) *ChangeIDStore {
-	s := &ChangeIDStore{mux: http.NewServeMux(), job: job, requested: requested, filed: map[int32]string{}, last: -1}
+// is not nil, each answer waits until it returns. stored is called when a change ID was filed, unless it is nil.
+func NewChangeIDStore(job Job, requested func(ctx context.Context, key int32), stored func(key int32)) *ChangeIDStore {
+	s := &ChangeIDStore{mux: http.NewServeMux(), job: job, requested: requested, stored: stored, filed: map[int32]string{}, last: -1}
 	s.mux.HandleFunc("GET /api/v1/replications/changeid", s.get)
 	s.mux.HandleFunc("POST /api/v1/replications/{job}/changeid", s.post)
 	return s
@@ -116,6 +117,9 @@ func (s *ChangeIDStore) post(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.filed[key] = body.ChangeID
 	s.mu.Unlock()
+	if s.stored != nil {
+		s.stored(key)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write([]byte("{}\n"))
 }

@@ -34,7 +34,7 @@ func call(t *testing.T, method, address, body string) (status int, answer string
 // Paths, names and the empty answer are those that migratekit expects.
 func TestChangeIDStore(t *testing.T) {
 	t.Parallel()
-	store := migratekit.NewChangeIDStore(migratekit.Job{ID: "job-1", VMPath: "/DC0/vm/a b", KnownChangeIDs: map[int32]string{2000: "e/1", 2001: ""}}, nil)
+	store := migratekit.NewChangeIDStore(migratekit.Job{ID: "job-1", VMPath: "/DC0/vm/a b", KnownChangeIDs: map[int32]string{2000: "e/1", 2001: ""}}, nil, nil)
 	server := httptest.NewServer(store)
 	t.Cleanup(server.Close)
 	get := func(path, disk string) string {

@@ -90,6 +90,7 @@ type facts struct {
 // Check compares a request with the project. It reads only the lists that the request needs, each once in this process, and again what may have changed if a
 // cutover starts. Errors are those of a login.
 func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
+	request.Networks = normalized(request.Networks)
 	lists := c.lists
 	if request.Starts && request.Cutover {
 		lists = lists.anew()
@@ -147,13 +148,14 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 	for service, needed := range [3]bool{ofCinder: makes, ofNova: request.FlavorID != "", ofNeutron: len(request.Networks) > 0} {
 		load(needed, func() (err error) { quotas[service], err = lists.listQuotas(ctx, c, service); return err })
 	}
-	forbidden := make([]*ForbiddenError, len(loads))
+	unread := make([]error, len(loads))
 	var group errgroup.Group
 	for i, read := range loads {
 		group.Go(func() error {
 			err := read()
-			if denied, ok := errors.AsType[*ForbiddenError](err); ok {
-				forbidden[i] = denied
+			_, denied := errors.AsType[*ForbiddenError](err)
+			if _, outage := errors.AsType[*UnreachableError](err); denied || (outage && !request.Cutover) {
+				unread[i] = err
 				return nil
 			}
 			return err
@@ -165,11 +167,9 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 	for _, each := range quotas {
 		known.quotas = append(known.quotas, each...)
 	}
-	for _, denied := range forbidden {
-		if denied != nil {
-			report.Problems = append(report.Problems, Problem{
-				At: []any{"openstack"}, Text: fmt.Sprintf("The %s could not be listed, so they were not checked: %v.", denied.What, denied.Err),
-			})
+	for _, err := range unread {
+		if err != nil {
+			report.Problems = append(report.Problems, Problem{At: []any{"openstack"}, Text: fmt.Sprintf("Not everything was checked: %v.", err)})
 		}
 	}
 	if request.Host != nil && (request.Starts || attached(request.owned(known.own))) {
@@ -219,19 +219,22 @@ func (r Request) owned(all []Volume) map[int32]Volume {
 	return owned
 }
 
-// CutOverTo returns the server that a cutover of the VM booted: it has all volumes, the first one as its root disk; the source is off, and the volumes are marked.
-// A server that somebody booted from the volumes for a test has no marks.
+// CutOverTo returns the server that a cutover of the VM booted: it has all volumes, the first one as its root disk; the source is off, and a cutover was started that is not known
+// to have failed. A server that somebody booted from the volumes for a test is none, and neither is the machine that migratekit runs on.
 func CutOverTo(request Request, all []Volume) string {
-	owned, server := request.owned(all), ""
+	owned, server, began := request.owned(all), "", false
 	if !request.Off || len(owned) == 0 || len(owned) != len(request.Disks) {
 		return ""
 	}
 	for i, disk := range request.Disks {
 		volume := owned[disk.Key]
-		if len(volume.AttachedTo) != 1 || volume.CutoverStartedAt == "" || (server != "" && volume.AttachedTo[0] != server) || (i == 0 && !volume.Root) {
+		if len(volume.AttachedTo) != 1 || volume.AttachedTo[0] == volume.RunServer || (server != "" && volume.AttachedTo[0] != server) || (i == 0 && !volume.Root) {
 			return ""
 		}
-		server = volume.AttachedTo[0]
+		server, began = volume.AttachedTo[0], began || volume.CutoverStartedAt != ""
+	}
+	if !began {
+		return ""
 	}
 	return server
 }

@@ -102,7 +102,7 @@ func TestCheckWithoutRights(t *testing.T) {
 	request := fine()
 	request.SecurityGroupIDs = []string{"unknown"}
 	report, err := newClient(t, cloud.Environment()).Check(t.Context(), request)
-	if err != nil || len(report.Problems) != 1 || report.Problems[0].Error || !strings.HasPrefix(report.Problems[0].Text, "The security groups could not be listed, so they were not checked: ") {
+	if err != nil || len(report.Problems) != 1 || report.Problems[0].Error || !strings.HasPrefix(report.Problems[0].Text, "Not everything was checked: the security groups could not be listed: ") {
 		t.Errorf("%+v, %v", report, err)
 	}
 	client := newClient(t, cloud.Environment())

@@ -123,7 +123,19 @@ func TestCheckQuotas(t *testing.T) {
 			}
 		})
 	}
+	// What servers of some day need is not in the way of a cutover now.
 	cloud := furnished(t)
+	cloud.SetQuotas(func(q *openstacktest.Quotas) { q.Instances = 1 })
+	client := newClient(t, cloud.Environment())
+	later, now := fine(), fine()
+	later.Name, later.Moid, later.Cutover = "web02", "vm-2", false
+	if _, err := client.Check(t.Context(), later); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := client.Check(t.Context(), now); err != nil || len(report.Problems) > 0 {
+		t.Errorf("a cutover beside a cycle: %+v, %v", report, err)
+	}
+	cloud = furnished(t)
 	cloud.Forbid(openstacktest.VolumeQuota)
 	report, err := newClient(t, cloud.Environment()).Check(t.Context(), fine())
 	if err != nil || len(report.Problems) != 1 || report.Problems[0].Error {
@@ -139,12 +151,13 @@ func TestCheckPorts(t *testing.T) {
 		at   string
 		text string
 	}{
-		"fits":             {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}}, "", ""},
-		"of a server":      {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}, Owner: "compute:nova", Device: "x"}, "0 mac", "belongs to x"},
-		"another address":  {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.6", Groups: []string{"g1"}}, "0 ip", "has the address 10.0.0.6"},
-		"another subnet":   {openstacktest.Port{Network: "n1", Subnet: "s9", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}}, "0 subnet_id", "no address in the subnet s1"},
-		"other groups":     {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g9"}}, "security_group_ids", "the security groups g9"},
-		"address is taken": {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "fa:16:3e:00:00:01", IP: "10.0.0.5"}, "0 ip", "10.0.0.5 is taken by the port"},
+		"fits":                                {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}}, "", ""},
+		"of a server":                         {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}, Owner: "compute:nova", Device: "x"}, "0 mac", "belongs to x"},
+		"another address":                     {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.6", Groups: []string{"g1"}}, "0 ip", "has the address 10.0.0.6"},
+		"another subnet":                      {openstacktest.Port{Network: "n1", Subnet: "s9", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g1"}}, "0 subnet_id", "no address in the subnet s1"},
+		"other groups":                        {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "10.0.0.5", Groups: []string{"g9"}}, "security_group_ids", "the security groups g9"},
+		"the same address, written otherwise": {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "00:50:56:00:00:01", IP: "::ffff:10.0.0.5", Groups: []string{"g1"}}, "", ""},
+		"address is taken":                    {openstacktest.Port{Network: "n1", Subnet: "s1", MAC: "fa:16:3e:00:00:01", IP: "10.0.0.5"}, "0 ip", "10.0.0.5 is taken by the port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,8 +279,16 @@ func TestSettle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A mark that is added while migratekit has the volume changes nothing else.
+	stale := volume()
+	if err := client.Mark(t.Context(), stale, Left().Copied("A/3")); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Add(t.Context(), stale, Began("", began, false)); err != nil {
+		t.Fatal(err)
+	}
 	got := cloud.Volumes()[0].Metadata
-	want := map[string]string{"migrate_kit": "true", "vm": "vm-1", "disk": "2000", "mine": "kept", "change_id": "A/2", "vma_cycle_ended_at": "2026-11-26T01:02:03Z", "vma_cycle_bytes": "7", "vma_cutover_started_at": "2026-11-26T01:02:03Z"}
+	want := map[string]string{"migrate_kit": "true", "vm": "vm-1", "disk": "2000", "mine": "kept", "change_id": "A/3", "vma_cycle_ended_at": "2026-11-26T01:02:03Z", "vma_cycle_started_at": "2026-11-26T01:02:03Z", "vma_cycle_bytes": "7", "vma_cutover_started_at": "2026-11-26T01:02:03Z"}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v\nwant %v", got, want)
 	}
@@ -277,7 +298,7 @@ func TestSettle(t *testing.T) {
 			writes += n
 		}
 	}
-	if writes != 2 { // the last change changed nothing
+	if writes != 3 { // the last change changed nothing
 		t.Errorf("%d writes", writes)
 	}
 }
@@ -298,6 +319,7 @@ func TestCutOverTo(t *testing.T) {
 		"cut over":       {func(*Request, *Volume) {}, "s9"},
 		"source on":      {func(r *Request, _ *Volume) { r.Off = false }, ""},
 		"a test boot":    {func(_ *Request, v *Volume) { v.CutoverStartedAt = "" }, ""},
+		"on its helper":  {func(_ *Request, v *Volume) { v.RunServer = "s9" }, ""},
 		"not its root":   {func(_ *Request, v *Volume) { v.Root = false }, ""},
 		"not attached":   {func(_ *Request, v *Volume) { v.AttachedTo = nil }, ""},
 		"a disk missing": {func(r *Request, _ *Volume) { r.Disks = append(r.Disks, DiskRequest{Key: 2001}) }, ""},

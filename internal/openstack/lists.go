@@ -177,7 +177,7 @@ func (l *lists) listSubnets(ctx context.Context, c *Client) ([]subnet, error) {
 	return read(ctx, c, l.subnets, "subnets", "Neutron", openstack.NewNetworkV2,
 		func(s *gophercloud.ServiceClient) pagination.Pager { return subnets.List(s, subnets.ListOpts{}) },
 		each(subnets.ExtractSubnets, func(s subnets.Subnet) subnet {
-			return subnet{named{s.ID, s.Name}, s.NetworkID, s.CIDR, s.GatewayIP}
+			return subnet{named{s.ID, s.Name}, s.NetworkID, s.CIDR, canonical(s.GatewayIP)}
 		}))
 }
 

@@ -3,6 +3,7 @@ package openstack
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -35,10 +36,28 @@ func (l *lists) listPorts(ctx context.Context, c *Client, network string) ([]por
 		each(ports.ExtractPorts, func(p ports.Port) port {
 			found := port{id: p.ID, network: p.NetworkID, mac: strings.ToLower(p.MACAddress), owner: p.DeviceOwner, device: p.DeviceID, groups: p.SecurityGroups}
 			for _, ip := range p.FixedIPs {
-				found.addresses = append(found.addresses, ip.SubnetID+" "+ip.IPAddress)
+				found.addresses = append(found.addresses, ip.SubnetID+" "+canonical(ip.IPAddress))
 			}
 			return found
 		}))
+}
+
+// canonical returns an IP address in the form in which equal ones are equal texts.
+func canonical(address string) string {
+	parsed, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	return parsed.Unmap().String()
+}
+
+// normalized returns mappings with canonical addresses.
+func normalized(networks []NetworkRequest) []NetworkRequest {
+	all := slices.Clone(networks)
+	for i := range all {
+		all[i].IP = canonical(all[i].IP)
+	}
+	return all
 }
 
 // portOf returns the port that migratekit takes for a network card, nil if it makes one.

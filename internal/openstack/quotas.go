@@ -169,6 +169,10 @@ func (r Request) need(known *facts) map[string]int {
 	return need
 }
 
+func isOfVolumes(what string) bool {
+	return strings.HasPrefix(what, quotaVolumes) || strings.HasPrefix(what, quotaGigabytes)
+}
+
 // typeName returns the name of a volume type that is given by name or ID.
 func typeName(types []named, value string) string {
 	for _, each := range types {
@@ -184,7 +188,10 @@ func (r Request) checkQuotas(known *facts, all []Request) []Problem {
 	own, sum, several := r.need(known), map[string]int{}, len(all) > 1
 	for _, each := range all {
 		for what, n := range each.need(known) {
-			sum[what] += n
+			// A server that is to be booted some day does not stand in the way of a cutover now.
+			if isOfVolumes(what) || each.Cutover || !r.Cutover {
+				sum[what] += n
+			}
 		}
 	}
 	var problems []Problem
@@ -196,7 +203,7 @@ func (r Request) checkQuotas(known *facts, all []Request) []Problem {
 		if several {
 			who = fmt.Sprintf("the %d virtual machines seen so far, with this one, need", len(all))
 		}
-		fails := r.Cutover || strings.HasPrefix(each.what, quotaVolumes) || strings.HasPrefix(each.what, quotaGigabytes)
+		fails := r.Cutover || isOfVolumes(each.what)
 		problems = append(problems, Problem{At: []any{"openstack"}, Error: fails, Text: fmt.Sprintf(
 			"The quota of the project is %d %s, of which %d are used, and %s %d more. Raise the quota, or delete what is not needed.", each.limit, each.what, each.used, who, sum[each.what])})
 	}

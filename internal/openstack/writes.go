@@ -30,6 +30,20 @@ func Began(server string, at time.Time, cutover bool) Marks {
 // Left marks that no run has the volume.
 func Left() Marks { return Marks{metadataStartedAt: "", metadataServer: ""} }
 
+// NotCutOver adds that no cutover has been started, or that it has failed.
+func (m Marks) NotCutOver() Marks {
+	m[metadataCutoverBegan] = ""
+	return m
+}
+
+// CutOver adds that a cutover is done.
+func (m Marks) CutOver(volume Volume, at time.Time) Marks {
+	if volume.CutoverStartedAt == "" {
+		m[metadataCutoverBegan] = at.UTC().Format(time.RFC3339)
+	}
+	return m
+}
+
 // Ended adds the end of a cycle that copied the volume, and its bytes, unless they are negative.
 func (m Marks) Ended(at time.Time, bytes int64) Marks {
 	m[metadataEndedAt], m[metadataBytes] = at.UTC().Format(time.RFC3339), ""
@@ -45,7 +59,7 @@ func (m Marks) Copied(changeID string) Marks {
 	return m
 }
 
-// Mark changes the metadata of a volume that was read just now. It makes no call if nothing changes. Errors are those of a login.
+// Mark changes the metadata of a volume that was read just now, and that no run has. It makes no call if nothing changes. Errors are those of a login.
 func (c *Client) Mark(ctx context.Context, volume Volume, marks Marks) error {
 	metadata := maps.Clone(volume.metadata)
 	for key, value := range marks {
@@ -66,6 +80,21 @@ func (c *Client) Mark(ctx context.Context, volume Volume, marks Marks) error {
 		return classify(fmt.Errorf("change the metadata of the volume %s: %w", volume, err))
 	}
 	return nil
+}
+
+// Add adds marks that are not "" to the metadata of a volume that migratekit may be writing to. Other keys stay, even if they change meanwhile. Errors are those of a login.
+func (c *Client) Add(ctx context.Context, volume Volume, marks Marks) error {
+	cinder, err := c.service(ctx, "Cinder", openstack.NewBlockStorageV3)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(marks, func(_, value string) bool { return value == "" })
+	body := map[string]any{"metadata": marks}
+	response, err := cinder.Post(ctx, cinder.ServiceURL("volumes", volume.ID, "metadata"), body, nil, &gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}})
+	if err != nil {
+		return classify(fmt.Errorf("add metadata to the volume %s: %w", volume, err))
+	}
+	return response.Body.Close()
 }
 
 // MakeBootable sets what migratekit sets only after it created a volume. Errors are those of a login.

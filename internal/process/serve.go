@@ -31,16 +31,17 @@ type services struct {
 func (m *Machine) serve(ctx context.Context, job migratekit.Job, sink migratekit.Sink, monitor *stallMonitor) (*services, error) {
 	if job.KnownChangeIDs == nil {
 		return &services{
-			events:   migratekit.CopyEvents{Started: monitor.started, Progress: monitor.progress, Ended: monitor.ended},
+			events:   copyEvents(sink, monitor),
 			complete: func(*migratekit.Outcome) {}, close: func() {},
 		}, nil
 	}
 	store := migratekit.NewChangeIDStore(job, func(ctx context.Context, key int32) {
 		monitor.ended() // of the disk before; this one is watched from its first progress report on
+		copies(sink, migratekit.CopyEvent{Stage: migratekit.CopyStarted, Key: key})
 		if sink.ChangeIDRequested != nil {
 			sink.ChangeIDRequested(ctx, key)
 		}
-	})
+	}, func(key int32) { copies(sink, migratekit.CopyEvent{Stage: migratekit.CopyEnded, Key: key}) })
 	token := rand.Text()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -49,19 +50,45 @@ func (m *Machine) serve(ctx context.Context, job migratekit.Job, sink migratekit
 	closeStore := serveHTTP(listener, http.StripPrefix("/"+token, store))
 	reports := &runReports{sink: sink, monitor: monitor, full: map[int32]bool{}}
 	stopProgress, err := m.progress.add(ctx, job.ID, store.Requested, reports.take)
+	unreported := ""
 	if err != nil {
-		m.log.DebugContext(ctx, "migratekit progress unavailable", "vm_path", job.VMPath, "error", err.Error())
+		unreported = err.Error()
 	}
 	return &services{
 		environment: migratekit.StoreEnvironment(fmt.Sprintf("http://%s/%s", listener.Addr(), token)),
 		complete: func(outcome *migratekit.Outcome) {
-			outcome.ChangeIDs, outcome.FullCopies = store.Filed(), reports.kinds()
+			outcome.ChangeIDs, outcome.FullCopies, outcome.Unreported = store.Filed(), reports.kinds(), unreported
 		},
 		close: func() {
 			closeStore()
 			stopProgress()
 		},
 	}, nil
+}
+
+// copies passes on what happens to a disk.
+func copies(sink migratekit.Sink, event migratekit.CopyEvent) {
+	if sink.Copy != nil {
+		sink.Copy(event)
+	}
+}
+
+// copyEvents tells the monitor and the sink what migratekit for OpenStack prints.
+func copyEvents(sink migratekit.Sink, monitor *stallMonitor) migratekit.CopyEvents {
+	return migratekit.CopyEvents{
+		Started: func(c migratekit.Copy) {
+			monitor.started(c.Disk)
+			copies(sink, migratekit.CopyEvent{Stage: migratekit.CopyStarted, Key: -1, Disk: c.Disk, Full: &c.Full})
+		},
+		Progress: func(percent int64) {
+			monitor.progress(percent)
+			copies(sink, migratekit.CopyEvent{Stage: migratekit.CopyAdvanced, Key: -1, Percent: float64(percent), Bytes: -1, Total: -1})
+		},
+		Ended: func() {
+			monitor.ended()
+			copies(sink, migratekit.CopyEvent{Stage: migratekit.CopyEnded, Key: -1})
+		},
+	}
 }
 
 // runReports takes the progress reports of one run.
@@ -73,16 +100,22 @@ type runReports struct {
 	full map[int32]bool // the kind of each disk's copy, by device key
 }
 
-func (r *runReports) take(p migratekit.Progress, throttled bool) {
+func (r *runReports) take(p migratekit.Progress) {
 	r.monitor.progress(p.BytesTransferred)
 	r.mu.Lock()
 	if p.SyncType != "" {
 		r.full[p.Key] = p.SyncType == "initial"
 	}
+	full, known := r.full[p.Key]
 	r.mu.Unlock()
-	if !throttled && r.sink.Progress != nil {
-		r.sink.Progress(p)
+	event := migratekit.CopyEvent{Stage: migratekit.CopyAdvanced, Key: p.Key, Percent: -1, Bytes: p.BytesTransferred, Total: -1}
+	if known {
+		event.Full = &full
 	}
+	if p.TotalBytes > 0 {
+		event.Total = p.TotalBytes
+	}
+	copies(r.sink, event)
 }
 
 func (r *runReports) kinds() map[int32]bool {
@@ -127,7 +160,7 @@ func newProgressServer(address string) *progressServer {
 
 // add passes the reports of a job on until stop, which must be called whatever the error.
 func (p *progressServer) add(
-	ctx context.Context, job string, disk func() int32, report func(p migratekit.Progress, throttled bool),
+	ctx context.Context, job string, disk func() int32, report func(p migratekit.Progress),
 ) (stop func(), err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

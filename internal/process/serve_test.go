@@ -94,7 +94,7 @@ func TestProgressServerListensWhileJobsRun(t *testing.T) {
 	address := freeAddress(t)
 	server := newProgressServer(address)
 	add := func(job string) func() {
-		stop, err := server.add(t.Context(), job, unknownDisk, func(migratekit.Progress, bool) {})
+		stop, err := server.add(t.Context(), job, unknownDisk, func(migratekit.Progress) {})
 		if err != nil {
 			t.Fatal(err)
 		}

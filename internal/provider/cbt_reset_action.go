@@ -48,7 +48,7 @@ func (a *cbtResetAction) Schema(ctx context.Context, _ action.SchemaRequest, res
 			attributePath: schema.StringAttribute{MarkdownDescription: descriptionInputPath, Optional: true, Validators: []validator.String{validInventoryPath()}},
 			attributeUUID: schema.StringAttribute{MarkdownDescription: descriptionUUID, Optional: true, Validators: []validator.String{validUUID()}},
 			attributeMoid: schema.StringAttribute{MarkdownDescription: descriptionMoid, Optional: true, Validators: []validator.String{validMoid()}},
-			"timeouts":    describedInvokeTimeout(ctx),
+			"timeouts":    describedInvokeTimeout(ctx, cbtWriteTimeout),
 		},
 	}
 }
@@ -91,7 +91,7 @@ func (a *cbtResetAction) Invoke(ctx context.Context, req action.InvokeRequest, r
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	ctx = withProgress(ctx, func(text string) { resp.SendProgress(action.InvokeProgressEvent{Message: text}) })
+	ctx = withProgress(ctx, oneAtATime(ctx, func(text string) { resp.SendProgress(action.InvokeProgressEvent{Message: text}) }))
 	name, at, _ := config.names().name()
 	found, err := a.data.manager.ReadCached(ctx, name)
 	if err != nil {

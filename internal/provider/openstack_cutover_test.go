@@ -168,3 +168,68 @@ func TestCutoverLimits(t *testing.T) {
 		t.Errorf("migratekit ran %d times, want 2", commands)
 	}
 }
+
+// A cutover without a cycle before it is known too, if the state that it ended with is lost.
+func TestFirstCutoverIsKnown(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.run(t, resource.TestStep{Config: l.cutover(), ConfigStateChecks: cutOver()})
+	l.run(t, resource.TestStep{Config: l.cutover(), ConfigStateChecks: cutOver()}, resource.TestStep{Config: l.cutover(), PlanOnly: true})
+	if runs := l.runs(t); len(runs) != 1 {
+		t.Errorf("migratekit ran %d times, want 1", len(runs))
+	}
+}
+
+// If migratekit fails once the server was booted, the error does not say to power the source on.
+func TestServerBootedButNotSeen(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.cloud.RefuseTimes(http.MethodGet, "/compute/v2.1/servers/00000004-0000-4000-8000-000000000000", http.StatusForbidden, 1)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{Config: l.cutover(), ExpectError: words("was booted, and has the volumes. Do not power the source on")},
+		resource.TestStep{Config: l.cutover(), ConfigStateChecks: cutOver()},
+	)
+	if runs := l.runs(t); len(runs) != 2 {
+		t.Errorf("migratekit ran %d times, want 2", len(runs))
+	}
+}
+
+// After a cutover that is known to have failed, a server that somebody boots for a test is no cutover.
+func TestTestBootAfterAFailedCutover(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.cloud.RefuseTimes(http.MethodPost, "/compute/v2.1/servers", http.StatusForbidden, 1)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{Config: l.cutover(), ExpectError: words("The source is powered off")},
+		resource.TestStep{PreConfig: func() { boot(l, nil) }, Config: l.cutover(), ExpectError: words("is attached to the server test")},
+	)
+}
+
+// A suspended guest cannot be shut down.
+func TestCutoverOfASuspendedSource(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	must(t, l.vm.Suspend())
+	l.run(t, resource.TestStep{Config: l.cutover(), ExpectError: words("is suspended, and migratekit can shut down only a guest that runs")})
+	l.untouched(t)
+}
+
+// An outage at the end of a cutover costs nothing but the server's name, which a later refresh finds.
+func TestServerIsFoundLater(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.cloud.RefuseTimes(http.MethodGet, "/compute/v2.1/servers/00000004-0000-4000-8000-000000000000", http.StatusServiceUnavailable, 0)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{PreConfig: func() {
+			must(t, l.vm.PowerOff())
+			boot(l, map[string]string{"vma_cutover_started_at": "2026-11-26T01:02:03Z"})
+			l.cloud.RefuseTimes(http.MethodGet, "/compute/v2.1/servers/test", http.StatusServiceUnavailable, 4)
+		}, Config: l.cutover(), ConfigStateChecks: []statecheck.StateCheck{replica("status", knownvalue.StringExact("cut_over"))}},
+		resource.TestStep{RefreshState: true},
+		resource.TestStep{RefreshState: true},
+		resource.TestStep{Config: l.cutover(), ConfigStateChecks: cutOver()},
+	)
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-testing/tfjsonpath"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
+	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
 	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
@@ -192,7 +193,9 @@ func TestAttachedVolume(t *testing.T) {
 func TestTokenExpiresDuringACopy(t *testing.T) {
 	t.Parallel()
 	l := newLanding(t)
-	l.cloud.RefuseTimes(http.MethodPut, "/volumes/", http.StatusUnauthorized, 1)
+	l.env[migratekittest.Expire] = "1"
+	expires := l.cycle(1)
+	delete(l.env, migratekittest.Expire)
 	recorded := func() {
 		for _, v := range l.cloud.Volumes() {
 			if v.Status != "available" || v.Metadata["change_id"] == "" || v.Metadata["vma_cycle_started_at"] != "" {
@@ -204,7 +207,7 @@ func TestTokenExpiresDuringACopy(t *testing.T) {
 		}
 	}
 	l.run(t,
-		resource.TestStep{Config: l.cycle(1), ExpectError: words("migratekit ended with exit status 2")},
+		resource.TestStep{Config: expires, ExpectError: words("migratekit ended with exit status 2")},
 		resource.TestStep{
 			PreConfig: recorded, Config: l.cycle(1),
 			ConfigStateChecks: []statecheck.StateCheck{statecheck.ExpectKnownValue("vma_replication.web", tfjsonpath.New("last_cycle").AtMapKey("disks").AtMapKey("2000").AtMapKey("kind"), knownvalue.StringExact("incremental"))},
@@ -273,4 +276,102 @@ func TestCreateFindsVolumes(t *testing.T) {
 		Config: l.cycle(1), ConfigPlanChecks: before(plancheck.ExpectUnknownValue("vma_replication.web", tfjsonpath.New("planned_cycle"))),
 		ConfigStateChecks: []statecheck.StateCheck{kind("incremental")},
 	})
+}
+
+// Volumes without a complete copy are no copies: the import says so, and the first plan completes them.
+func TestImportOfIncompleteCopies(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.run(t, resource.TestStep{Config: l.cycle(1)})
+	l.cloud.ChangeVolumes(func(v *openstacktest.Volume) {
+		if v.Metadata["disk"] == "2001" {
+			delete(v.Metadata, "change_id")
+		}
+	})
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1), ResourceName: "vma_replication.web", ImportState: true, ImportStatePersist: true, ImportStateId: webPath},
+		resource.TestStep{
+			Config: l.cycle(1), ConfigPlanChecks: before(plannedCopy("2000", "incremental"), plannedCopy("2001", "full: volume has no change ID")),
+			ConfigStateChecks: []statecheck.StateCheck{kind("mixed"), replica("cycles", knownvalue.Int64Exact(1))},
+		},
+	)
+}
+
+// What a list of OpenStack does not tell is not checked. The volumes are still looked after.
+func TestOutageOfOneList(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.cloud.Refuse(http.MethodGet, "/os-quota-sets/", http.StatusServiceUnavailable)
+	l.env[migratekittest.Fail], l.env[migratekittest.KeepAttached] = "2001", "1"
+	failing := l.cycle(1)
+	delete(l.env, migratekittest.Fail)
+	l.run(t,
+		resource.TestStep{Config: failing, ExpectError: words("Unable to Replicate Virtual Machine")},
+		resource.TestStep{
+			PreConfig: func() {
+				for _, v := range l.cloud.Volumes() {
+					if v.Status != "available" || v.Metadata["vma_cycle_server"] != "" {
+						t.Errorf("%+v", v)
+					}
+				}
+			},
+			Config: l.cycle(1), ConfigStateChecks: []statecheck.StateCheck{replica("volumes", knownvalue.MapSizeExact(2))},
+		},
+	)
+}
+
+// A run that cannot be prepared leaves no marks: an unknown run must not be taken for it later.
+func TestPrepareFails(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{
+			PreConfig: func() {
+				second := l.cloud.Volumes()[1].ID
+				l.cloud.RefuseTimes(http.MethodPut, "/volumes/"+second, http.StatusServiceUnavailable, 9)
+			},
+			Config: l.cycle(2), ExpectError: words("Unable to Connect to OpenStack"),
+		},
+		resource.TestStep{
+			PreConfig: func() {
+				for _, v := range l.cloud.Volumes() {
+					if v.Metadata["vma_cycle_server"] != "" {
+						t.Errorf("%+v", v)
+					}
+				}
+				l.cloud.Refuse(http.MethodPut, "/volumes/"+l.cloud.Volumes()[1].ID, 0)
+			},
+			Config: l.cycle(2), ConfigStateChecks: []statecheck.StateCheck{kind("incremental")},
+		},
+	)
+}
+
+// A first cycle to OpenStack that failed leaves nothing to a replication to NBD exports.
+func TestFailedAttemptAtAnotherTarget(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	server := serveNBD(t, map[string]nbdtest.Export{"a": {Size: gib}, "b": {Size: gib}})
+	l.env[migratekittest.Fail] = "2001"
+	failing := l.cycle(1)
+	delete(l.env, migratekittest.Fail)
+	l.run(t,
+		resource.TestStep{Config: failing, ExpectError: words("Unable to Replicate Virtual Machine")},
+		resource.TestStep{
+			Config:            l.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q, \"2001\" = %q } }", server.URI("a"), server.URI("b"))),
+			ConfigStateChecks: []statecheck.StateCheck{replica("volumes", knownvalue.Null()), replica("server", knownvalue.Null()), replica("target_intact", knownvalue.Bool(true))},
+		},
+	)
+}
+
+// A plan while OpenStack is down does not promise what an apply may find otherwise.
+func TestCreatePlannedInAnOutage(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.run(t, resource.TestStep{Config: l.cycle(1)})
+	l.cloud.Answer(http.StatusServiceUnavailable)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1), PlanOnly: true, ExpectNonEmptyPlan: true},
+		resource.TestStep{PreConfig: func() { l.cloud.Answer(0) }, Config: l.cycle(1), ConfigStateChecks: []statecheck.StateCheck{kind("incremental")}},
+	)
 }

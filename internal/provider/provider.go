@@ -199,7 +199,7 @@ func (p *Provider) Functions(context.Context) []func() function.Function {
 
 // Actions implements provider.ProviderWithActions.
 func (p *Provider) Actions(context.Context) []func() action.Action {
-	return []func() action.Action{NewCBTResetAction}
+	return []func() action.Action{NewCBTResetAction, NewReplicateAction}
 }
 
 // ListResources implements provider.ProviderWithListResources.

@@ -98,7 +98,7 @@ func newProviderData(ctx context.Context, config providerModel, version string, 
 	}
 	p.vcenter = client
 	p.manager = cbt.NewManager(client, log)
-	p.runner = replication.NewRunner(client, p.manager, process.NewMachine(log), log, config.limits(ctx, diags))
+	p.runner = replication.NewRunner(client, p.manager, process.NewMachine(log), log, config.limits(ctx, diags), version)
 	return p
 }
 

@@ -218,6 +218,10 @@ func cutoverText(result *replication.Result, err error) string {
 	if len(volumes) > 0 {
 		text = "\n\nThe copies are in OpenStack:" + strings.Join(volumes, "")
 	}
+	if result.Server != nil {
+		return fmt.Sprintf(" The server %s was booted, and has the volumes. Do not power the source on: there would be two machines with its addresses. See openstack server show %s. Apply again: the provider finds the server, and does not cut over again.",
+			result.Server.ID, result.Server.ID)
+	}
 	_, hangs := errors.AsType[*replication.ShutdownTimeoutError](err)
 	switch {
 	case result.SourceOff:

@@ -39,19 +39,25 @@ func (r *replicationResource) ImportState(ctx context.Context, req resource.Impo
 	names.fill(status.VM)
 	attributes := map[string]any{
 		"id": names.ID, "vm_name": names.VMName, attributePath: names.VMPath, attributeUUID: names.VMUUID, attributeMoid: names.VMMoid,
-		"cutover": false, "on_tracking_reset": onResetFull, "on_leftover_snapshot": r.data.onLeftoverSnapshot, "stop_grace": "5m",
+		"cutover": false, "on_tracking_reset": onResetFull, "on_leftover_snapshot": r.data.onLeftoverSnapshot, "stop_grace": defaultStopGrace,
 		"cbt_enabled": status.Tracked(), "tracking_intact": true, "cycles": int64(0), "status": statusInterrupted, "change_ids": map[string]string{},
 	}
 	if len(volumes) > 0 {
+		complete := len(volumes) == len(status.Disks)
 		changeIDs := map[string]string{}
 		for key, volume := range volumes {
-			if volume.ChangeID != "" {
-				changeIDs[formatKey(key)] = volume.ChangeID
+			if volume.ChangeID == "" {
+				complete = false
+				continue
 			}
+			changeIDs[formatKey(key)] = volume.ChangeID
 		}
 		attributes["openstack"], attributes["volumes"] = emptyOpenStack(), volumesValue(volumes, &resp.Diagnostics)
-		attributes["status"], attributes["change_ids"], attributes["target_intact"] = statusReplicated, changeIDs, true
-		resp.Diagnostics.Append(saveImported(ctx, resp.Private, true)...)
+		attributes["change_ids"], attributes["target_intact"] = changeIDs, true
+		if complete { // else the next cycle completes the copies
+			attributes["status"] = statusReplicated
+			resp.Diagnostics.Append(saveImported(ctx, resp.Private, true)...)
+		}
 		resp.Diagnostics.Append(saveVolumes(ctx, resp.Private, replication.SeenVolumes(volumes))...)
 		resp.Diagnostics.Append(saveCopied(ctx, resp.Private, status.VM)...)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	stdpath "path"
 	"slices"
 	"strconv"
 	"time"
@@ -30,15 +31,16 @@ const (
 	onShutdownFail     = "fail"
 	onShutdownPowerOff = "power_off"
 
+	defaultStopGrace = "5m"
 	// defaultStallTimeout applies if stall_timeout is null.
 	defaultStallTimeout = "1h"
 	// defaultShutdownTimeout applies if shutdown_timeout is null.
 	defaultShutdownTimeout = "15m"
 
-	statusReplicated  = "replicated"
-	statusInterrupted = "interrupted"
-	statusFailed      = "failed"
-	statusCutOver     = "cut_over"
+	statusReplicated  = replication.StatusReplicated
+	statusInterrupted = replication.StatusInterrupted
+	statusFailed      = replication.StatusFailed
+	statusCutOver     = replication.StatusCutOver
 )
 
 type replicationModel struct {
@@ -192,9 +194,9 @@ func (m replicationModel) toTarget(
 		target := m.toOpenStack(ctx, diags)
 		target.Cloud = p.openstack
 		if !state.ID.IsNull() { // else the private state is that of another VM
-			target.Renamed, target.Seen = renamed(ctx, private, state.vmNames), loadVolumes(ctx, private)
+			target.Renamed, target.Seen = renamed(ctx, private, state.vmNames), loadVolumes(ctx, private).Of(stdpath.Base(state.VMPath.ValueString()))
 		}
-		target.Detach = m.OnAttachedVolume.ValueString() == onAttachedDetach
+		target.Detach = m.OnAttachedVolume.IsUnknown() || m.OnAttachedVolume.ValueString() == onAttachedDetach // an apply knows it
 		target.Limits, target.Last = m.limits(ctx, diags), state.lastCycleDone()
 		if state.Cutover.ValueBool() && state.begun() && !state.OpenStack.IsNull() {
 			before := state.toOpenStack(ctx, diags).RunV2V

@@ -37,7 +37,7 @@ func (m replicationModel) limits(ctx context.Context, diags *diag.Diagnostics) r
 	var model cutoverLimitsModel
 	diags.Append(m.CutoverLimits.As(ctx, &model, basetypes.ObjectAsOptions{})...)
 	limits.MaxAge, _ = time.ParseDuration(model.MaxAge.ValueString()) // validated
-	if !model.MaxChangedBytes.IsNull() {
+	if !model.MaxChangedBytes.IsNull() && !model.MaxChangedBytes.IsUnknown() {
 		limits.MaxChangedBytes = model.MaxChangedBytes.ValueInt64()
 	}
 	limits.Set = limits.MaxAge > 0 || limits.MaxChangedBytes >= 0
@@ -65,6 +65,9 @@ func (m replicationModel) lastCycleDone() replication.LastCycle {
 // fromVolumes sets volumes and server from the result of a cycle.
 func (m *replicationModel) fromVolumes(result *replication.Result, state replicationModel, diags *diag.Diagnostics) {
 	m.Volumes, m.Server = state.Volumes, state.Server
+	if !m.NBD.IsNull() { // an earlier attempt may have had another target
+		m.Volumes = types.MapNull(types.ObjectType{AttrTypes: volumeTypes})
+	}
 	if m.Server.IsNull() {
 		m.Server = types.ObjectNull(serverTypes)
 	}
@@ -133,6 +136,10 @@ func (r *replicationResource) readVolumes(ctx context.Context, state replication
 		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
 		return nil
 	}
+	if denied, ok := errors.AsType[*openstack.ForbiddenError](err); ok {
+		diags.AddWarning("OpenStack Not Checked", sentence(denied)+" The plan relies on the state.")
+		return nil
+	}
 	if err != nil {
 		diags.Append(openStackDiagnostic(err))
 		return nil
@@ -158,7 +165,7 @@ func (r *replicationResource) refreshTarget(
 		// State of the first release has no volumes. To add what it tells anyway would look like drift.
 		diags.Append(saveVolumes(ctx, private, seen)...)
 	}
-	if !state.Volumes.IsNull() {
+	if !state.Volumes.IsNull() || !state.TargetIntact.IsNull() {
 		state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
 	}
 	id := replication.CutOverTo(status.VM, all)
@@ -177,6 +184,23 @@ func (r *replicationResource) refreshTarget(
 	}
 }
 
+// findServer looks for the server of a cutover whose end OpenStack did not tell.
+func (r *replicationResource) findServer(ctx context.Context, state *replicationModel, diags *diag.Diagnostics) {
+	name, _ := state.Server.Attributes()["name"].(types.String)
+	if state.OpenStack.IsNull() || r.data.openstack == nil || (!state.Server.IsNull() && !name.IsNull()) {
+		return
+	}
+	id := ""
+	for _, volume := range r.readVolumes(ctx, *state, diags) {
+		if volume.VMMoid == state.VMMoid.ValueString() && len(volume.AttachedTo) == 1 && volume.AttachedTo[0] != volume.RunServer {
+			id = volume.AttachedTo[0]
+		}
+	}
+	if server, err := r.data.openstack.Server(ctx, id); id != "" && err == nil {
+		state.Server = serverValue(server, diags)
+	}
+}
+
 // warnServer warns about a server that is stopped or gone after the cutover.
 func (r *replicationResource) warnServer(ctx context.Context, state replicationModel, diags *diag.Diagnostics) {
 	id, _ := state.Server.Attributes()["id"].(types.String)
@@ -184,6 +208,10 @@ func (r *replicationResource) warnServer(ctx context.Context, state replicationM
 		return
 	}
 	servers, err := r.data.openstack.Servers(ctx)
+	if denied, ok := errors.AsType[*openstack.ForbiddenError](err); ok {
+		diags.AddWarning("OpenStack Not Checked", sentence(denied)+" Whether the servers of finished migrations run is not known.")
+		return
+	}
 	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
 		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
 		return

@@ -37,6 +37,10 @@ func (r *replicationResource) ModifyPlan(ctx context.Context, req resource.Modif
 		return
 	}
 	runs := state == nil || plan.runsCycle(ctx, *state, loadImported(ctx, req.Private), &resp.Diagnostics)
+	if state != nil && !runs && loadImported(ctx, req.Private) && !plan.Triggers.Equal(state.Triggers) {
+		resp.Diagnostics.AddAttributeWarning(path.Root("triggers"), onVM("Adopted Without a Cycle", state.shown()),
+			fmt.Sprintf("The replication of %q was imported with its copies, so this apply only takes over the configuration. Change triggers once more to run a cycle.", state.shown()))
+	}
 	if runs {
 		plan.openResults(state, r.data)
 	} else {
@@ -135,7 +139,11 @@ func (r *replicationResource) planCreate(
 	ctx context.Context, plan *replicationModel, cycle *replication.Cycle, status *cbt.Status, private privateState, diags *diag.Diagnostics,
 ) {
 	if target, ok := cycle.Target.(*replication.OpenStack); ok {
-		if found := target.Found(status); len(found) > 0 {
+		found, known := target.Found(status)
+		if !known {
+			return // unknown: the apply may find copies
+		}
+		if len(found) > 0 {
 			diags.AddAttributeWarning(path.Root("planned_cycle"), onVM("Copies Found in OpenStack", status.VM.Path),
 				fmt.Sprintf("OpenStack has copies of %q already. migratekit continues from those whose change tracking has not started anew since:\n  - %s", status.VM.Path, strings.Join(found, "\n  - ")))
 			return

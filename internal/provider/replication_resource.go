@@ -108,7 +108,9 @@ func (r *replicationResource) Read(ctx context.Context, req resource.ReadRequest
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if state.cutOver() { // the source may be changed or deleted
+		r.findServer(ctx, &state, &resp.Diagnostics)
 		r.warnServer(ctx, state, &resp.Diagnostics)
+		resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 		return
 	}
 	r.data.attempts.addRead(state)

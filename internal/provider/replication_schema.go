@@ -80,7 +80,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 	attributes["on_blocked"] = onBlockedAttribute()
 	attributes["stop_grace"] = schema.StringAttribute{
 		MarkdownDescription: "How long migratekit may take to exit after an interrupt, before it is killed. It needs the time to remove its snapshot. Default: `5m`.",
-		Optional:            true, Computed: true, Default: stringdefault.StaticString("5m"), Validators: []validator.String{validDuration()},
+		Optional:            true, Computed: true, Default: stringdefault.StaticString(defaultStopGrace), Validators: []validator.String{validDuration()},
 	}
 	attributes["stall_timeout"] = schema.StringAttribute{
 		MarkdownDescription: "How long a copy may be without progress before migratekit is stopped and the cycle fails. It is never shorter than the time that 2 % of the largest disk take at 10 MB/s, and does not apply once a cutover has shut down the source. For `nbd`, a copy is watched only if no other process of this machine has the port 8081, where its progress arrives. Default: `1h`.",

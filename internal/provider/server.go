@@ -13,8 +13,8 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
-// stopTimeout limits how long StopProvider waits for actions. It is longer than their cleanup may take.
-const stopTimeout = 5 * time.Minute
+// stopTimeout limits how long StopProvider waits for actions. It is longer than migratekit may take to end, and its cleanup after that.
+const stopTimeout = 20 * time.Minute
 
 // protocolServer is the interface of the framework's server.
 type protocolServer interface {

@@ -66,8 +66,8 @@ func describedReadTimeout(ctx context.Context) datasourceschema.Attribute {
 	return attribute
 }
 
-func describedInvokeTimeout(ctx context.Context) actionschema.Attribute {
-	attribute := actiontimeouts.AttributesWithOpts(ctx, actiontimeouts.Opts{InvokeDescription: describeTimeout("the action", cbtWriteTimeout)})
+func describedInvokeTimeout(ctx context.Context, standard time.Duration) actionschema.Attribute {
+	attribute := actiontimeouts.AttributesWithOpts(ctx, actiontimeouts.Opts{InvokeDescription: describeTimeout("the action", standard)})
 	if nested, ok := attribute.(actionschema.SingleNestedAttribute); ok {
 		nested.MarkdownDescription = descriptionTimeouts
 		for name, one := range nested.Attributes {

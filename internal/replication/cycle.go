@@ -129,11 +129,13 @@ type Runner struct {
 	exports *ExportClaims
 	slots   *slots
 	log     *slog.Logger
+	// version is that of the provider.
+	version string
 }
 
 // NewRunner returns a runner that runs migratekit on this machine.
-func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, machine *process.Machine, log *slog.Logger, limits Limits) *Runner {
-	return &Runner{vcenter: vcenter, manager: manager, machine: machine, exports: newExportClaims(), slots: newSlots(limits, log), log: log}
+func NewRunner(vcenter *vsphere.Client, manager *cbt.Manager, machine *process.Machine, log *slog.Logger, limits Limits, version string) *Runner {
+	return &Runner{vcenter: vcenter, manager: manager, machine: machine, exports: newExportClaims(), slots: newSlots(limits, log), log: log, version: version}
 }
 
 // ExportClaims returns the claims of all cycles of this runner.

@@ -139,8 +139,20 @@ func (t *NBD) Copied(key int32, e Evidence) bool { return e.Outcome.ChangeIDs[ke
 // Holds implements Target: the change IDs of copies to exports are in the state only.
 func (t *NBD) Holds(recorded map[int32]string) map[int32]Held { return heldAsRecorded(recorded) }
 
+// Names implements Target.
+func (t *NBD) Names(Source) map[int32]string {
+	names := map[int32]string{}
+	for key, uri := range t.Exports {
+		names[key] = uri.String()
+	}
+	return names
+}
+
 // Prepare implements Target.
 func (t *NBD) Prepare(context.Context, Source) error { return nil }
+
+// Began implements Target.
+func (t *NBD) Began(context.Context, Source) {}
 
 // Conclude implements Target.
 func (t *NBD) Conclude(context.Context, Source, Run, *Result) error { return nil }

@@ -37,6 +37,8 @@ type OpenStack struct {
 	// environment and trustedCAs are the login for migratekit, once Check has logged in.
 	environment map[string]string
 	trustedCAs  []byte
+	// host is the server that migratekit runs on, set right before the start.
+	host string
 	// found is what Check found in the project, and report the same right before the start.
 	found, report *openstack.Report
 }
@@ -114,6 +116,9 @@ func (t *OpenStack) checkProject(ctx context.Context, place migratekit.Place, so
 	request := t.request(source)
 	request.Starts, request.Host = place.Dial != nil, place.Server
 	report, err := t.Cloud.Check(ctx, request)
+	if request.Starts && place.Server != nil {
+		t.host, _ = place.Server(ctx) // Check has refused a machine that has none
+	}
 	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok && !t.Final() {
 		f.warn(SubjectNone, "OpenStack Unreachable", UnreachableText, outage)
 		return

@@ -17,11 +17,13 @@ func (t *OpenStack) Prepare(ctx context.Context, source Source) error {
 		return nil
 	}
 	host := t.report.Host
+	var marked []openstack.Volume
 	for i, disk := range source.Status.Disks {
 		volume, ok := t.report.Volumes[disk.Key]
 		if !ok {
 			continue
 		}
+		marked = append(marked, volume)
 		var err error
 		if slices.Contains(volume.AttachedTo, host) && volume.RunServer != host && !source.Unfinished { // Check allowed it
 			err = t.Cloud.Detach(ctx, volume, host)
@@ -33,20 +35,53 @@ func (t *OpenStack) Prepare(ctx context.Context, source Source) error {
 			err = t.Cloud.Mark(ctx, volume, openstack.Began(host, time.Now(), t.Final()))
 		}
 		if err != nil {
+			t.unmark(ctx, source, marked)
 			return &CloudError{Err: err}
 		}
 	}
 	if t.Detach {
 		if _, err := t.Cloud.Settle(ctx, source.Status.VM.Moid); err != nil {
+			t.unmark(ctx, source, marked)
 			return &CloudError{Err: err}
 		}
 	}
 	return nil
 }
 
+// unmark takes the marks back of a run that was not started: an unknown run must not be taken for it later.
+func (t *OpenStack) unmark(ctx context.Context, source Source, marked []openstack.Volume) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	now, err := t.Cloud.VolumesOf(ctx, source.Status.VM.Moid)
+	for _, volume := range now {
+		ours := slices.ContainsFunc(marked, func(m openstack.Volume) bool { return m.ID == volume.ID && m.RunServer == "" })
+		if err == nil && ours {
+			err = t.Cloud.Mark(ctx, volume, openstack.Left().NotCutOver())
+		}
+	}
+	_ = err // the next cycle marks them anew
+}
+
+// Began implements Target: it marks volumes that migratekit has just made.
+func (t *OpenStack) Began(ctx context.Context, source Source) {
+	if t.host == "" {
+		return
+	}
+	now, err := t.Cloud.VolumesOf(ctx, source.Status.VM.Moid)
+	if err != nil {
+		return // the lock of the machine tells, too
+	}
+	for _, volume := range VolumesOf(source.Status.VM, now) {
+		if volume.RunServer != t.host {
+			_ = t.Cloud.Add(ctx, volume, openstack.Began(t.host, time.Now(), t.Final()))
+		}
+	}
+}
+
 // Conclude implements Target. It detaches what the run left attached, records a copy that migratekit could not record, and takes what the volumes say for true.
 func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result *Result) error {
-	if t.report == nil {
+	if t.host == "" {
+		result.attached = true // as far as is known
 		return nil
 	}
 	vm := source.Status.VM
@@ -61,8 +96,9 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 	}
 	volumes := VolumesOf(vm, all)
 	result.Volumes = volumes
-	if result.CutOver || (t.Final() && run.Succeeded) {
-		return t.concludeCutover(ctx, volumes, result)
+	if result.CutOver || (t.Final() && (run.Succeeded || t.booted(volumes) != "")) {
+		t.concludeCutover(ctx, volumes, run.Succeeded, result)
+		return nil
 	}
 	var problems []string
 	for _, disk := range source.Status.Disks {
@@ -74,8 +110,8 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 			}
 			continue
 		}
-		result.attached = result.attached || slices.Contains(volume.AttachedTo, t.report.Host)
-		marks := t.leave(volume)
+		result.attached = result.attached || slices.Contains(volume.AttachedTo, t.host)
+		marks := t.leave(volume).NotCutOver()
 		problem := t.settleChangeID(disk, volume, run, marks, result)
 		if problem == "" {
 			problem = unsettled(disk, volume)
@@ -99,7 +135,7 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 
 // leave returns the marks of a volume that no run has any more, none while it is still attached.
 func (t *OpenStack) leave(volume openstack.Volume) openstack.Marks {
-	if slices.Contains(volume.AttachedTo, t.report.Host) {
+	if slices.Contains(volume.AttachedTo, t.host) {
 		return openstack.Marks{}
 	}
 	return openstack.Left()
@@ -108,10 +144,10 @@ func (t *OpenStack) leave(volume openstack.Volume) openstack.Marks {
 // detachOwn detaches the volumes that the run left attached to its machine, and reports whether there were any.
 func (t *OpenStack) detachOwn(ctx context.Context, vm *vsphere.VM, all []openstack.Volume, result *Result) (detached bool) {
 	for _, volume := range VolumesOf(vm, all) {
-		if !slices.Contains(volume.AttachedTo, t.report.Host) {
+		if !slices.Contains(volume.AttachedTo, t.host) {
 			continue
 		}
-		if err := t.Cloud.Detach(ctx, volume, t.report.Host); err != nil {
+		if err := t.Cloud.Detach(ctx, volume, t.host); err != nil {
 			result.warn("The volume %s of %s is still attached to this machine, and could not be detached: %v. The next cycle on this machine goes on with it.", volume, vm.Path, err)
 			continue
 		}
@@ -138,7 +174,8 @@ func (t *OpenStack) settleChangeID(disk cbt.DiskStatus, volume openstack.Volume,
 	known := !t.Final() || run.Begun[key] == 1 // which snapshot a second copy is of is not
 	if known && copied != "" && now != copied && run.FullDone[key] > 0 && run.FullDone[key] == run.Begun[key] {
 		marks.Copied(copied)
-		result.ChangeIDs[key] = copied
+		result.ChangeIDs[key], volume.ChangeID = copied, copied
+		result.Volumes[key] = volume
 		if _, ok := result.Disks[key]; !ok {
 			result.Disks[key] = DiskResult{Kind: cbt.Full, ChangedBytes: disk.Capacity}
 			result.Kind = overallKind(result.Disks)
@@ -161,15 +198,24 @@ func (t *OpenStack) settleChangeID(disk cbt.DiskStatus, volume openstack.Volume,
 	return fmt.Sprintf("the volume %s of %s has the change ID %s, and the snapshot of this cycle %s: another run may have written to it. Check that nothing else copies this virtual machine, and apply again", volume, disk, now, copied)
 }
 
-// concludeCutover looks for the server that was booted.
-func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]openstack.Volume, result *Result) error {
-	id := t.report.CutOverTo
+// booted returns the server that has all volumes, "" if there is none. The machine of the run is none.
+func (t *OpenStack) booted(volumes map[int32]openstack.Volume) string {
+	id := ""
 	for _, volume := range volumes {
-		if len(volume.AttachedTo) == 1 && !slices.Contains(volume.AttachedTo, t.report.Host) {
-			id = volume.AttachedTo[0]
+		if len(volume.AttachedTo) != 1 || volume.AttachedTo[0] == t.host || (id != "" && volume.AttachedTo[0] != id) {
+			return ""
 		}
-		marks := t.leave(volume)
-		if !result.CutOver { // not one whose end was not seen
+		id = volume.AttachedTo[0]
+	}
+	return id
+}
+
+// concludeCutover looks for the server that was booted. succeeded is false if migratekit failed after that, or if its end was not seen.
+func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]openstack.Volume, succeeded bool, result *Result) {
+	id := t.booted(volumes)
+	for _, volume := range volumes {
+		marks := t.leave(volume).CutOver(volume, time.Now())
+		if succeeded {
 			marks = marks.Ended(result.EndedAt, -1)
 		}
 		if err := t.Cloud.Mark(ctx, volume, marks); err != nil {
@@ -178,7 +224,7 @@ func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]opens
 	}
 	if id == "" {
 		result.warn("migratekit completed the cutover of %s, but no server has its volumes. Check the server in OpenStack.", result.Status.VM.Path)
-		return nil
+		return
 	}
 	server, err := t.Cloud.Server(ctx, id)
 	if err != nil {
@@ -189,5 +235,4 @@ func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]opens
 		result.warn("The cutover of %s booted the server %s, which has the status ERROR: see openstack server show %s.", result.Status.VM.Path, id, id)
 	}
 	result.Server = &server
-	return nil
 }

@@ -63,6 +63,10 @@ func (t *OpenStack) checkCutover(source Source, f *Findings) {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: []string{fmt.Sprintf(
 			"VMware Tools do not run in %s, so the cutover cannot shut down its guest: install or start them, or shut down the guest by hand before the apply", vm.Path)}})
 	}
+	if vm.PowerState != poweredOn && vm.PowerState != poweredOff {
+		f.Errors = append(f.Errors, &ImpossibleError{Problems: []string{fmt.Sprintf(
+			"%s is %s, and migratekit can shut down only a guest that runs: power it on, or off, before the cutover", vm.Path, vm.PowerState)}})
+	}
 	last := t.last(status)
 	if err := t.Limits.check(vm.Path, last); err != nil {
 		f.Errors = append(f.Errors, err)

@@ -15,6 +15,8 @@ type Volumes map[int32]SeenVolume
 // SeenVolume is one of them.
 type SeenVolume struct {
 	ID string `json:"id"`
+	// Name is the name that migratekit finds it by.
+	Name string `json:"name"`
 	// Epoch is that of the copy, "" if there is no complete one.
 	Epoch string `json:"epoch"`
 }
@@ -28,7 +30,7 @@ func SeeVolumes(vm *vsphere.VM, all []openstack.Volume) Volumes {
 func SeenVolumes(volumes map[int32]openstack.Volume) Volumes {
 	seen := Volumes{}
 	for key, volume := range volumes {
-		seen[key] = SeenVolume{ID: volume.ID, Epoch: cbt.Epoch(volume.ChangeID)}
+		seen[key] = SeenVolume{ID: volume.ID, Name: volume.Name, Epoch: cbt.Epoch(volume.ChangeID)}
 	}
 	return seen
 }
@@ -71,6 +73,20 @@ func (v Volumes) Match(recorded map[int32]string) bool {
 		}
 	}
 	return len(v) == len(recorded)
+}
+
+// Of returns those that migratekit finds for a VM of a name.
+func (v Volumes) Of(vm string) Volumes {
+	if v == nil {
+		return nil
+	}
+	of := Volumes{}
+	for key, volume := range v {
+		if volume.Name == openstack.VolumeName(vm, key) {
+			of[key] = volume
+		}
+	}
+	return of
 }
 
 // Epochs returns those of complete copies, by device key.
@@ -119,6 +135,18 @@ func (t *OpenStack) Holds(recorded map[int32]string) map[int32]Held {
 	return held
 }
 
+// Names implements Target.
+func (t *OpenStack) Names(source Source) map[int32]string {
+	names := map[int32]string{}
+	for _, disk := range source.Status.Disks {
+		names[disk.Key] = openstack.VolumeName(path.Base(source.Status.VM.Path), disk.Key)
+		if t.report != nil && t.report.Volumes[disk.Key].ID != "" {
+			names[disk.Key] = t.report.Volumes[disk.Key].String()
+		}
+	}
+	return names
+}
+
 func (t *OpenStack) lost(seen Volumes, key int32, renamed string) string {
 	if _, ok := seen[key]; ok {
 		return "volume has no change ID"
@@ -129,16 +157,15 @@ func (t *OpenStack) lost(seen Volumes, key int32, renamed string) string {
 	return "volume not found"
 }
 
-// Found describes volumes that have a copy already, one line each, for the plan of a create.
-func (t *OpenStack) Found(status *cbt.Status) []string {
-	var lines []string
+// Found describes volumes that have a copy already, one line each, for the plan of a create; known is false if OpenStack was not asked.
+func (t *OpenStack) Found(status *cbt.Status) (lines []string, known bool) {
 	if t.found == nil {
-		return nil
+		return nil, false
 	}
 	for _, disk := range status.Disks {
 		if volume, ok := t.found.Volumes[disk.Key]; ok && volume.ChangeID != "" {
 			lines = append(lines, fmt.Sprintf("%s: the volume %s, with a change ID", disk, volume))
 		}
 	}
-	return lines
+	return lines, true
 }

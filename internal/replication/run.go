@@ -3,10 +3,9 @@ package replication
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"maps"
+	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
@@ -183,19 +182,34 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 	if err != nil {
 		return err
 	}
-	watcher := r.watch(ctx, cycle, status)
+	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
+	follower := r.follow(ctx, cycle, status, result.LogFile)
+	clean := migratekit.NewRedactor(r.job(cycle, status), os.Environ()).Redact
+	err = r.copyFollowed(ctx, cycle, held, status, before, follower, result)
+	follower.end(ctx, cycle, result, err, clean)
+	return err
+}
+
+// copyFollowed is copy with its progress. before are the snapshot tasks that are older than the run.
+func (r *Runner) copyFollowed(
+	ctx context.Context, cycle *Cycle, held process.Locks, status *cbt.Status, before map[string]bool, follower *follower, result *Result,
+) error {
+	watcher := r.watch(ctx, cycle, status, follower.measured)
 	defer watcher.stop()
 	watcher.ready(ctx)
 	if err := cycle.Target.Prepare(ctx, cycle.source(status)); err != nil {
 		return err
 	}
 	running, guard := r.guardShutdown(ctx, cycle, status)
-	result.LogFile = logPath(cycle.LogDirectory, status.VM.Name)
 	result.StartedAt = time.Now().UTC()
 	r.log.InfoContext(ctx, "Starting migratekit", "vm_path", status.VM.Path, "log_file", result.LogFile)
-	outcome, err := r.runJob(running, r.job(cycle, status), held, status, watcher, result.LogFile)
+	outcome, err := r.runJob(running, r.job(cycle, status), held, status, watcher, follower, result.LogFile)
 	err = guard(err)
+	follower.settled()
 	result.Started, result.EndedAt, result.Tail = outcome.Started, time.Now().UTC(), outcome.Tail
+	if outcome.Unreported != "" {
+		result.warn("The progress of %s could not be received, so it is only known which disk is being copied: %s. Another migratekit for NBD targets may run on this machine.", status.VM.Path, outcome.Unreported)
+	}
 	if err == nil && !completed(cycle, status, outcome) {
 		err = ErrIncomplete
 	}
@@ -245,7 +259,7 @@ func (r *Runner) conclude(ctx context.Context, cycle *Cycle, status *cbt.Status,
 
 // runJob runs migratekit on this machine, with its output in the log file.
 func (r *Runner) runJob(
-	ctx context.Context, job migratekit.Job, held process.Locks, before *cbt.Status, watcher *watcher, path string,
+	ctx context.Context, job migratekit.Job, held process.Locks, before *cbt.Status, watcher *watcher, follower *follower, path string,
 ) (migratekit.Outcome, error) {
 	moid := before.VM.Moid
 	log, err := createLog(path)
@@ -255,29 +269,10 @@ func (r *Runner) runJob(
 	defer log.close()
 	return r.machine.Run(ctx, job, migratekit.Sink{
 		Line:              log.write,
-		Progress:          r.progressLog(ctx, job.VMPath),
+		Copy:              follower.take,
 		ChangeIDRequested: func(ctx context.Context, _ int32) { watcher.wait(ctx) },
 		ConfirmStall:      func(ctx context.Context) bool { return r.isCopying(ctx, moid, before) },
 	}, held)
-}
-
-// progressLog returns a function that logs migratekit's progress: at INFO once for each tenth of a disk, else at DEBUG.
-func (r *Runner) progressLog(ctx context.Context, vmPath string) func(migratekit.Progress) {
-	var mu sync.Mutex
-	tenths := map[int32]int{}
-	return func(p migratekit.Progress) {
-		tenth := int(p.Percent / 10)
-		mu.Lock()
-		before, known := tenths[p.Key]
-		tenths[p.Key] = tenth
-		mu.Unlock()
-		level := slog.LevelDebug
-		if !known || tenth > before {
-			level = slog.LevelInfo
-		}
-		r.log.Log(ctx, level, "migratekit reports progress", "vm_path", vmPath, "disk", p.Key, "stage", p.Stage, "status", p.Status,
-			"percent", p.Percent, "bytes", p.BytesTransferred, "total_bytes", p.TotalBytes, "bytes_per_second", p.ThroughputBPS)
-	}
 }
 
 // minCopyRate is how slow a copy may be, in bytes a second, to be a healthy one. One build of migratekit reports whole percents only.

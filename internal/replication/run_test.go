@@ -65,7 +65,7 @@ func newStage(t *testing.T) *stage {
 	runs := filepath.Join(directory, "runs")
 	return &stage{
 		vcenter: vcenter, vm: vm, runs: runs,
-		runner: NewRunner(client, cbt.NewManager(client, log), process.NewMachine(log), log, Limits{}),
+		runner: NewRunner(client, cbt.NewManager(client, log), process.NewMachine(log), log, Limits{}, "test"),
 		cycle: &Cycle{
 			Moid: vm.Moid(), Target: &NBD{Exports: map[int32]nbd.URI{2000: uri}}, Program: program, AutoCBT: true,
 			Environment:  map[string]string{migratekittest.Record: runs, "PATH": directory},

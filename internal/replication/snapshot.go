@@ -50,8 +50,8 @@ type watcher struct {
 }
 
 // watch watches for snapshots of this run until stop is called. The caller must call stop. Snapshots in status are older
-// than the run.
-func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *watcher {
+// than the run. told is called with what changed on each disk.
+func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status, told func(key int32, changed vsphere.ChangedAreas)) *watcher {
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &watcher{
 		cancel: cancel, watching: make(chan struct{}), noticed: make(chan struct{}), measured: make(chan struct{}),
@@ -65,7 +65,7 @@ func (r *Runner) watch(ctx context.Context, cycle *Cycle, status *cbt.Status) *w
 			if err == nil {
 				w.result.snapshots = append(w.result.snapshots, snapshot)
 				w.closeNoticed.Do(func() { close(w.noticed) })
-				err = r.measure(watching, status, previous, snapshot, &w.result)
+				err = r.measure(watching, status, previous, snapshot, &w.result, told)
 			}
 			w.result.err = err
 			if err != nil || !cycle.Target.Final() {
@@ -104,7 +104,7 @@ func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
 
 // measure reads the change IDs of a snapshot, and adds how much changed since the previous ones. It asks for everything at once: migratekit removes the
 // snapshot as soon as it has copied.
-func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[int32]string, snapshot string, into *measurement) error {
+func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[int32]string, snapshot string, into *measurement, told func(int32, vsphere.ChangedAreas)) error {
 	var mu sync.Mutex
 	changed := map[int32]int64{}
 	var group errgroup.Group
@@ -113,11 +113,12 @@ func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[i
 			continue
 		}
 		group.Go(func() error {
-			bytes, err := r.changedSince(ctx, status.VM.Moid, snapshot, disk.Disk, previous[disk.Key])
+			areas, err := r.changedSince(ctx, status.VM.Moid, snapshot, disk.Disk, previous[disk.Key])
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
-				changed[disk.Key] = bytes
+				changed[disk.Key] = areas.Bytes
+				told(disk.Key, areas)
 			}
 			return err
 		})
@@ -143,12 +144,12 @@ func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[i
 }
 
 // changedSince returns how many bytes a copy from a change ID has to copy: the whole disk if CBT cannot be used.
-func (r *Runner) changedSince(ctx context.Context, moid, snapshot string, disk vsphere.Disk, since string) (int64, error) {
-	bytes, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, since)
+func (r *Runner) changedSince(ctx context.Context, moid, snapshot string, disk vsphere.Disk, since string) (vsphere.ChangedAreas, error) {
+	areas, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, since)
 	if _, unusable := errors.AsType[*vsphere.ChangeTrackingUnusableError](err); unusable {
-		return disk.Capacity, nil
+		return vsphere.ChangedAreas{Bytes: disk.Capacity}, nil
 	}
-	return bytes, err
+	return areas, err
 }
 
 // measureLate measures the increments of a VM that is powered off without a snapshot, if the run's own was removed before it was measured.
@@ -164,8 +165,8 @@ func (r *Runner) measureLate(ctx context.Context, cycle *Cycle, status *cbt.Stat
 		if kind, _ := cbt.NextCycle(previous[disk.Key], disk.ChangeID); known || kind == cbt.Full {
 			continue
 		}
-		if bytes, err := r.changedSince(ctx, cycle.Moid, "", disk.Disk, previous[disk.Key]); err == nil {
-			into.changed[disk.Key] = bytes
+		if areas, err := r.changedSince(ctx, cycle.Moid, "", disk.Disk, previous[disk.Key]); err == nil {
+			into.changed[disk.Key] = areas.Bytes
 		}
 	}
 }

@@ -16,8 +16,12 @@ type Target interface {
 	Check(ctx context.Context, place migratekit.Place, source Source) Findings
 	// Holds returns what the target has of each disk, by device key. recorded are the change IDs of the last cycle, as the state has them.
 	Holds(recorded map[int32]string) map[int32]Held
+	// Names returns what a reader calls the targets of the disks, by device key.
+	Names(source Source) map[int32]string
 	// Prepare makes the target ready, right before migratekit is started.
 	Prepare(ctx context.Context, source Source) error
+	// Began is called when the copy of a disk has begun. It does not delay the copy.
+	Began(ctx context.Context, source Source)
 	// Job returns the run of migratekit.
 	Job(common migratekit.Common, source Source) migratekit.Job
 	// Copied reports whether a disk was copied completely.

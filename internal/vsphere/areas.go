@@ -10,12 +10,31 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// ChangedBytes returns how many bytes of a disk changed between a change ID and a snapshot. An empty snapshot means the disk as it is now; vCenter allows that only
+// ChangedAreas is how much of a disk changed.
+type ChangedAreas struct {
+	// Bytes is the sum. Below has the bytes below each whole percent of the disk's capacity.
+	Bytes int64
+	Below [101]int64
+}
+
+// add adds an area.
+func (c *ChangedAreas) add(area types.DiskChangeExtent, capacity int64) {
+	c.Bytes += area.Length
+	for percent := range c.Below {
+		offset := capacity / 100 * int64(percent)
+		if percent == 100 {
+			offset = capacity
+		}
+		c.Below[percent] += max(min(offset-area.Start, area.Length), 0)
+	}
+}
+
+// ChangedBytes returns how many bytes of a disk changed, and where, between a change ID and a snapshot. An empty snapshot means the disk as it is now; vCenter allows that only
 // for a VM that is powered off. It queries page by
 // page until the capacity is reached; an empty page is not the end. Errors: ChangeTrackingUnusableError if the
 // disk needs a full copy, ErrNotFound if the snapshot was deleted.
-func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk Disk, since string) (int64, error) {
-	var total int64
+func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk Disk, since string) (ChangedAreas, error) {
+	var changed ChangedAreas
 	var ref *types.ManagedObjectReference
 	if snapshot != "" {
 		ref = &types.ManagedObjectReference{Type: "VirtualMachineSnapshot", Value: snapshot}
@@ -33,17 +52,17 @@ func (c *Client) ChangedBytes(ctx context.Context, moid, snapshot string, disk D
 			return nil
 		})
 		if err != nil {
-			return 0, err
+			return ChangedAreas{}, err
 		}
 		for _, area := range page.ChangedArea {
-			total += area.Length
+			changed.add(area, disk.Capacity)
 		}
 		if page.Length <= 0 {
-			return 0, fmt.Errorf("query changed areas of disk %d: vCenter returned a page of %d bytes at offset %d", disk.Key, page.Length, offset)
+			return ChangedAreas{}, fmt.Errorf("query changed areas of disk %d: vCenter returned a page of %d bytes at offset %d", disk.Key, page.Length, offset)
 		}
 		offset = page.StartOffset + page.Length
 	}
-	return total, nil
+	return changed, nil
 }
 
 // unusable converts the faults that require a full copy: InvalidArgument (deviceKey, changeId) and FileFault.

@@ -389,8 +389,8 @@ func TestChangedBytes(t *testing.T) {
 	}
 	vcenter.ResetCalls()
 	got, err := client.ChangedBytes(t.Context(), vm.Moid(), snapshot, disks[0], since[2000])
-	if err != nil || got != 1024 {
-		t.Errorf("%d bytes, %v", got, err)
+	if err != nil || got.Bytes != 1024 || got.Below[0] != 0 || got.Below[100] != 1024 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	if calls := vcenter.Calls()["QueryChangedDiskAreas"]; calls != 11 { // 1 GiB in pages of 100 MiB
 		t.Errorf("%d pages", calls)

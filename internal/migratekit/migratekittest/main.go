@@ -30,6 +30,10 @@ const (
 	// KeepSnapshot leaves the snapshot when the run fails, and KeepAttached the volume, as the real program may.
 	KeepSnapshot = "MIGRATEKITTEST_KEEP_SNAPSHOT"
 	KeepAttached = "MIGRATEKITTEST_KEEP_ATTACHED"
+	// Expire makes its token useless when it records a copy.
+	Expire = "MIGRATEKITTEST_EXPIRE"
+	// Rate is how many bytes a second it seems to copy; without it a copy takes no time.
+	Rate = "MIGRATEKITTEST_RATE"
 	// Deaf makes it ignore SIGINT and SIGTERM.
 	Deaf = "MIGRATEKITTEST_DEAF"
 )
@@ -232,13 +236,18 @@ func transfer(ctx context.Context, targets targets, disk disk, previous string, 
 	log.info(message, disk.file)
 	progress := func(percent int) {
 		if nbd {
-			store.report(percent, full)
+			store.report(percent, full, disk.bytes)
 			return
 		}
 		fmt.Printf("\r\x1b[K%s  %d%% [==========>          ]", bar, percent) // the next line is glued to it
 	}
 	progress(0)
-	progress(50)
+	if err := pace(ctx, disk.bytes, progress); err != nil {
+		return err
+	}
+	if os.Getenv(Rate) == "" {
+		progress(50)
+	}
 	if err := pause(ctx); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -73,11 +74,11 @@ func (s *store) put(of disk, changeID string) error {
 
 // report posts progress to the fixed address that the real program uses, and ignores errors. Like the real program it names no disk, and
 // the kind of copy only in the first report of a disk.
-func (s *store) report(percent int, full bool) {
+func (s *store) report(percent int, full bool, size int64) {
 	if s.job == "" {
 		return
 	}
-	post := map[string]any{"stage": "Transfer", "status": "running", "bytes_transferred": percent * 1000, "total_bytes": 100_000}
+	post := map[string]any{"stage": "Transfer", "status": "running", "bytes_transferred": size / 100 * int64(percent), "total_bytes": size}
 	switch percent {
 	case 0:
 		post["sync_type"] = map[bool]string{true: "initial", false: "incremental"}[full]
@@ -139,6 +140,29 @@ func (l *logger) line(level, msg, disk string) {
 		disk = fmt.Sprintf(" disk=%q", disk)
 	}
 	_, _ = fmt.Fprintf(l.to, "time=%q level=%s msg=%q%s vm=%s\n", time.Now().UTC().Format(time.RFC3339), level, msg, disk, l.vm)
+}
+
+// pace takes the time that a copy at Rate takes, and reports whole percents.
+func pace(ctx context.Context, bytes int64, progress func(percent int)) error {
+	rate, err := strconv.ParseInt(os.Getenv(Rate), 10, 64)
+	if err != nil || rate <= 0 {
+		return nil
+	}
+	began := time.Now()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for reported := 0; reported < 100; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if now := int(min(time.Since(began).Seconds()*float64(rate)*100/float64(bytes), 100)); now > reported {
+			reported = now
+			progress(now)
+		}
+	}
+	return nil
 }
 
 // pause waits while the file named by Pause exists.

@@ -95,6 +95,10 @@ func (v *volumes) get(of disk) (string, error) {
 }
 
 func (v *volumes) put(of disk, changeID string) error {
+	if os.Getenv(Expire) != "" {
+		v.cinder.TokenID = "expired"
+		v.cinder.ReauthFunc = nil
+	}
 	volume, err := v.find(of)
 	if err == nil && volume != nil {
 		metadata := maps.Clone(volume.Metadata)

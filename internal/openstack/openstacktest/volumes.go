@@ -126,6 +126,15 @@ func (c *Cloud) serveVolumes(mux *http.ServeMux) {
 		}
 		answer(w, http.StatusOK, map[string]any{"volume": v.json()})
 	}))
+	mux.HandleFunc("POST "+base+"volumes/{id}/metadata", c.onVolume(func(w http.ResponseWriter, r *http.Request, v *Volume) {
+		var body struct {
+			Metadata map[string]string `json:"metadata"`
+		}
+		if decode(w, r, &body) { // other keys stay
+			maps.Copy(v.Metadata, body.Metadata)
+			answer(w, http.StatusOK, map[string]any{"metadata": v.Metadata})
+		}
+	}))
 	mux.HandleFunc("POST "+base+"volumes/{id}/action", c.onVolume(c.actOnVolume))
 	mux.HandleFunc("GET "+base+"os-quota-sets/{id}", c.authorized(c.volumeQuotas))
 }

@@ -1,0 +1,107 @@
+package progress
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// KindCycle is the kind of a file about a cycle.
+const KindCycle = "cycle"
+
+// StatusRunning is the status while a cycle runs. At its end it is that of the resource: replicated, interrupted, failed or cut_over.
+const (
+	StatusRunning = "running"
+	// StatusLost is shown for a cycle whose process died, or does not write any more. No file has it.
+	StatusLost = "lost"
+)
+
+// File is the progress of one cycle. Unknown numbers are null.
+type File struct {
+	Kind            string     `json:"kind"`
+	Status          string     `json:"status"`
+	VMPath          string     `json:"vm_path"`
+	VMName          string     `json:"vm_name"`
+	VMID            string     `json:"vm_id"`
+	ProviderVersion string     `json:"provider_version"`
+	PID             int        `json:"pid"`
+	StartedAt       time.Time  `json:"started_at"`
+	UpdatedAt       time.Time  `json:"updated_at"`
+	EndedAt         *time.Time `json:"ended_at"`
+	// Percent is that of all disks.
+	Percent        float64 `json:"percent"`
+	Bytes          *int64  `json:"bytes"`
+	TotalBytes     *int64  `json:"total_bytes"`
+	BytesPerSecond *int64  `json:"bytes_per_second"`
+	SecondsLeft    *int64  `json:"seconds_left"`
+	Error          *string `json:"error"`
+	LogFile        string  `json:"log_file"`
+	// Disks are by device key.
+	Disks map[string]Disk `json:"disks"`
+}
+
+// Disk is the progress of one disk.
+type Disk struct {
+	// Kind is full or incremental.
+	Kind       string  `json:"kind"`
+	Percent    float64 `json:"percent"`
+	Bytes      *int64  `json:"bytes"`
+	TotalBytes *int64  `json:"total_bytes"`
+	// Target is the volume or the export.
+	Target string `json:"target"`
+	// ChangeIDBefore is what the copy starts from, ChangeIDAfter what the next one starts from, "" if there is none.
+	ChangeIDBefore string `json:"change_id_before"`
+	ChangeIDAfter  string `json:"change_id_after"`
+}
+
+// suffixes of a log and of its progress.
+const (
+	logSuffix  = ".log"
+	fileSuffix = ".json"
+)
+
+// Path returns the path of the progress of a log.
+func Path(log string) string { return strings.TrimSuffix(log, logSuffix) + fileSuffix }
+
+// write replaces a file atomically. Only its owner can read it.
+func (f File) write(path string) error {
+	encoded, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the progress: %w", err)
+	}
+	next := path + ".new"
+	if err := os.WriteFile(next, append(encoded, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the progress: %w", err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("write the progress: %w", err)
+	}
+	return nil
+}
+
+// maxFile bounds a file that is read, in bytes.
+const maxFile = 4 << 20
+
+// ReadDirectory returns the cycles of a log directory. Files that are not about a cycle are left out.
+func ReadDirectory(directory string) ([]File, error) {
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return nil, fmt.Errorf("read the log directory: %w", err)
+	}
+	var files []File
+	for _, entry := range entries {
+		about, err := entry.Info()
+		if err != nil || !about.Mode().IsRegular() || about.Size() > maxFile || !strings.HasSuffix(entry.Name(), fileSuffix) {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(directory, entry.Name()))
+		var file File
+		if err == nil && json.Unmarshal(content, &file) == nil && file.Kind != "" && file.Status != "" {
+			files = append(files, file)
+		}
+	}
+	return files, nil
+}
