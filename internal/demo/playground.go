@@ -27,6 +27,10 @@ In another terminal:
     . ./env
     %s apply -var cycle=1
 
+To follow a copy, in a third terminal in the same directory:
+
+    ../bin/terraform-provider-vma progress
+
 You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01.
 Type a command here to act as another user of vCenter:
 

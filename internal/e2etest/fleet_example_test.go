@@ -89,3 +89,30 @@ func TestFleetExampleTests(t *testing.T) {
 		t.Errorf("terraform test:\n%s", output)
 	}
 }
+
+// With the action, a night changes no trigger: no diff, and no drift. A VM that is blocked holds up only itself.
+func TestFleetExampleWithActions(t *testing.T) {
+	t.Parallel()
+	w, vms := newFleetExample(t)
+	w.needs("1.14.0")
+	w.write(filepath.Join(w.dir, "nightly.tf"), read(t, filepath.Join(w.dir, "actions", "nightly.tf")))
+	w.terraform(0, "apply", "-auto-approve", "-var", "cycle=1")
+	night := []string{"apply", "-auto-approve", "-parallelism=50", "-invoke=action.vma_replicate.vm", "-var", "cycle=1"}
+	drift := func() {
+		t.Helper()
+		w.terraform(0, "plan", "-lock=false", "-detailed-exitcode", "-var", "cycle=1")
+	}
+	for range 2 {
+		if output := w.terraform(0, night...); strings.Count(output, "was incremental") != 2 {
+			t.Fatalf("night:\n%s", output)
+		}
+		drift()
+	}
+	if err := vms["shop-web-2"].AddSnapshot("backup", ""); err != nil {
+		t.Fatal(err)
+	}
+	vms["shop-web-2"].SetTracking(false)
+	if output := w.terraform(1, night...); !strings.Contains(output, "was incremental") || !strings.Contains(output, "CBT enablement check failed") {
+		t.Errorf("a blocked VM held up the other one:\n%s", output)
+	}
+}

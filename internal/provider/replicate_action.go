@@ -156,17 +156,24 @@ func (a *replicateAction) ModifyPlan(ctx context.Context, req action.ModifyPlanR
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	status, err := a.data.manager.ReadCached(ctx, name)
+	vm := ""
+	defer func() {
+		resp.Diagnostics = a.data.warnIfBlocked(resp.Diagnostics, "Replication Blocked", types.StringNull(), model.vmNames, vm)
+	}()
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		resp.Diagnostics.Append(classify(vmDiagnostic("Read Virtual Machine", at, err), err))
 		return
 	}
+	vm = status.VM.Path
 	cycle := a.cycle(ctx, model, status, &resp.Diagnostics)
 	if resp.Diagnostics.HasError() {
 		return
 	}
 	found := a.data.runner.Preflight(ctx, cycle, status, status.Tracking())
 	for _, err := range found.Errors {
-		resp.Diagnostics.Append(cycleDiagnostics(at, status.VM, nil, err, "")...)
+		for _, refusal := range cycleDiagnostics(at, status.VM, nil, err, "") {
+			resp.Diagnostics.Append(classify(refusal, err))
+		}
 	}
 	for _, warning := range found.Warnings {
 		if warning.Subject != replication.SubjectPlannedCycle { // an action has no planned_cycle
