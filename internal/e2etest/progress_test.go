@@ -66,7 +66,8 @@ func TestProgressOfACycle(t *testing.T) {
 					if file.Percent < last {
 						t.Errorf("%.1f %% after %.1f %%", file.Percent, last)
 					}
-					if last = file.Percent; file.Status == progress.StatusRunning && last > 0 {
+					// Another provider of this machine may have the port of the posts, so that the percent moves at the end only.
+					if last = file.Percent; file.Status == progress.StatusRunning && (last > 0 || target == "nbd") {
 						seen++
 					}
 				}
