@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +34,8 @@ type Request struct {
 	Unfinished bool
 	// Detach is true if a volume that is attached to that server by an unknown run is to be detached.
 	Detach bool
+	// newPorts is how many ports migratekit would make.
+	newPorts int
 	// Copying is how long migratekit needs one token, 0 if unknown.
 	Copying time.Duration
 }
@@ -58,6 +62,8 @@ type Problem struct {
 	At []any
 	// Text says what is wrong, and what exists instead.
 	Text string
+	// Unread is true if a list could not be read.
+	Unread bool
 	// Error is true if the next cycle, or a cutover that is to be done now, would fail.
 	Error bool
 }
@@ -85,6 +91,7 @@ type facts struct {
 	quotas                                          []quota
 	host                                            string
 	lifetime                                        time.Duration
+	makes                                           bool // volumes
 }
 
 // Check compares a request with the project. It reads only the lists that the request needs, each once in this process, and again what may have changed if a
@@ -104,6 +111,7 @@ func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
 	if report.CutOverTo != "" {
 		return report, nil // nothing of it is needed any more
 	}
+	request.newPorts = known.newPorts(request.Networks)
 	report.Problems = append(report.Problems, request.compare(known)...)
 	report.Problems = append(report.Problems, request.checkQuotas(known, c.needs.add(request))...)
 	return report, nil
@@ -128,6 +136,7 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 		}
 	}
 	makes := len(request.owned(known.own)) < len(request.Disks)
+	known.makes = makes
 	server := request.Cutover || request.FlavorID != ""
 	var loads []func() error
 	load := func(needed bool, read func() error) {
@@ -169,7 +178,7 @@ func (c *Client) gather(ctx context.Context, lists *lists, request Request, know
 	}
 	for _, err := range unread {
 		if err != nil {
-			report.Problems = append(report.Problems, Problem{At: []any{"openstack"}, Text: fmt.Sprintf("Not everything was checked: %v.", err)})
+			report.Problems = append(report.Problems, Problem{At: []any{"openstack"}, Unread: true, Text: fmt.Sprintf("Not everything was checked: %v.", err)})
 		}
 	}
 	if request.Host != nil && (request.Starts || attached(request.owned(known.own))) {
@@ -191,7 +200,13 @@ func (e *HostError) Unwrap() error { return e.Err }
 // checkHost requires that the machine is a server of the project.
 func (c *Client) checkHost(ctx context.Context, host string, err error) error {
 	if err == nil {
+		if c.host.Load() == host {
+			return nil
+		}
 		_, err = c.Server(ctx, host)
+		if err == nil {
+			c.host.Store(host)
+		}
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
@@ -219,22 +234,32 @@ func (r Request) owned(all []Volume) map[int32]Volume {
 	return owned
 }
 
+// ServerOf returns the server that has all of the volumes, "" if there is none. The machine that a run of ours attaches them to is none.
+func ServerOf(volumes []Volume) string {
+	server := ""
+	for _, volume := range volumes {
+		if len(volume.AttachedTo) != 1 || volume.AttachedTo[0] == volume.RunServer || (server != "" && volume.AttachedTo[0] != server) {
+			return ""
+		}
+		server = volume.AttachedTo[0]
+	}
+	return server
+}
+
 // CutOverTo returns the server that a cutover of the VM booted: it has all volumes, the first one as its root disk; the source is off, and a cutover was started that is not known
 // to have failed. A server that somebody booted from the volumes for a test is none, and neither is the machine that migratekit runs on.
 func CutOverTo(request Request, all []Volume) string {
-	owned, server, began := request.owned(all), "", false
-	if !request.Off || len(owned) == 0 || len(owned) != len(request.Disks) {
+	owned := request.owned(all)
+	if !request.Off || len(owned) != len(request.Disks) {
 		return ""
 	}
+	began, root := false, true
 	for i, disk := range request.Disks {
-		volume := owned[disk.Key]
-		if len(volume.AttachedTo) != 1 || volume.AttachedTo[0] == volume.RunServer || (server != "" && volume.AttachedTo[0] != server) || (i == 0 && !volume.Root) {
-			return ""
-		}
-		server, began = volume.AttachedTo[0], began || volume.CutoverStartedAt != ""
+		began = began || owned[disk.Key].CutoverStartedAt != ""
+		root = root && (i > 0 || owned[disk.Key].Root)
 	}
-	if !began {
+	if !began || !root {
 		return ""
 	}
-	return server
+	return ServerOf(slices.Collect(maps.Values(owned)))
 }

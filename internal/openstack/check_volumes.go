@@ -2,6 +2,7 @@ package openstack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,7 +28,7 @@ func (r Request) checkVolumes(known *facts) []Problem {
 			continue
 		}
 		if text := brokenStatus(volume); text != "" {
-			problems = append(problems, Problem{At: at, Error: r.Starts || !changing([]Volume{volume}), Text: fmt.Sprintf("%s is copied to the volume %s, which %s", disk.Name, volume, text)})
+			problems = append(problems, Problem{At: at, Error: r.Starts || !slices.Contains(passing, volume.Status), Text: fmt.Sprintf("%s is copied to the volume %s, which %s", disk.Name, volume, text)})
 		} else {
 			problems = append(problems, r.checkAttachment(disk, volume, known.host)...)
 		}
@@ -66,13 +67,18 @@ func (r Request) checkBoot(disk DiskRequest, volume Volume) []Problem {
 
 // brokenStatus says what is wrong with a volume that can be neither attached nor written to, "" if nothing is.
 func brokenStatus(volume Volume) string {
-	switch volume.Status {
-	case "available", "in-use":
+	switch {
+	case volume.Status == "available" || volume.Status == "in-use":
 		return ""
-	case "creating", "detaching", "attaching", "reserved":
-		return fmt.Sprintf("is %q. If it stays so, an earlier operation was interrupted: check the server that it is attached to, and reset it: openstack volume set --state available --detached %s", volume.Status, volume.ID)
+	case slices.Contains(passing, volume.Status):
+		return fmt.Sprintf("is %q: wait until it is available. If it stays so, an operation was interrupted: check the server that it is attached to, and reset it: openstack volume set --state available --detached %s", volume.Status, volume.ID)
 	}
 	return fmt.Sprintf("is %q. See what Cinder says: openstack volume show %s. If the volume is lost, delete it, and the next cycle copies the disk in full to a new one.", volume.Status, volume.ID)
+}
+
+// passing are the statuses of a volume with which something is being done. Source: Cinder's API reference.
+var passing = []string{
+	"creating", "detaching", "attaching", "reserved", "extending", "retyping", "backing-up", "restoring-backup", "downloading", "uploading", "maintenance", "awaiting-transfer",
 }
 
 // checkAttachment checks who has a volume. host is "" if the server that migratekit runs on is not known.

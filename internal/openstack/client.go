@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gophercloud/gophercloud/v2"
@@ -48,6 +49,8 @@ type Client struct {
 	session *lazy[*session]
 	lists   *lists
 	needs   needs
+	// host is the server that is known to be one of the project.
+	host atomic.Value
 }
 
 // NewClient connects to nothing.
@@ -141,6 +144,7 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 		}
 		return nil, err
 	}
+	rememberRefusal(provider)
 	s := &session{login: login, trustedCAs: added, provider: provider, services: map[string]*gophercloud.ServiceClient{}}
 	token, ok := provider.GetAuthResult().(tokens.CreateResult)
 	if !ok {
@@ -159,6 +163,25 @@ func (c *Client) logIn(ctx context.Context) (*session, error) {
 		s.lifetime = time.Until(expires.ExpiresAt)
 	}
 	return s, nil
+}
+
+// rememberRefusal keeps a password that was refused when the token was renewed from being sent again.
+func rememberRefusal(provider *gophercloud.ProviderClient) {
+	var mu sync.Mutex
+	var refused error
+	renew := provider.ReauthFunc
+	provider.ReauthFunc = func(ctx context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if refused != nil {
+			return refused
+		}
+		err := renew(ctx)
+		if _, ok := errors.AsType[*AuthError](classify(err)); ok {
+			refused = err
+		}
+		return err
+	}
 }
 
 // transport verifies certificates against the system's roots and the added ones, unless the login is insecure.
@@ -182,6 +205,12 @@ func (l Login) transport(added []byte) (http.RoundTripper, error) {
 
 // classify distinguishes a refusal from an outage.
 func classify(err error) error {
+	if renewal, ok := errors.AsType[*gophercloud.ErrUnableToReauthenticate](err); ok {
+		if refused, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](renewal.ErrReauth); ok && refused.Actual == http.StatusUnauthorized {
+			return &AuthError{err}
+		}
+		return &UnreachableError{err}
+	}
 	if status, ok := errors.AsType[gophercloud.ErrUnexpectedResponseCode](err); ok {
 		if status.Actual >= http.StatusInternalServerError || status.Actual == http.StatusTooManyRequests {
 			return &UnreachableError{err}

@@ -247,3 +247,35 @@ func TestVolumes(t *testing.T) {
 		t.Errorf("%d logins", logins)
 	}
 }
+
+// What is set beside a cloud wins over its entry, with all that belongs together: an ID of the entry does not win over a name that is set.
+func TestCloudEntryIsFilledByGroups(t *testing.T) {
+	entry := "clouds:\n  prod:\n    region_name: R\n    auth:\n      auth_url: https://keystone\n      user_id: entry-user\n      password: entry-password\n      project_id: entry-project\n      project_domain_id: entry-domain\n"
+	file := filepath.Join(t.TempDir(), "clouds.yaml")
+	if err := os.WriteFile(file, []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OS_CLIENT_CONFIG_FILE", file)
+	for name, test := range map[string]struct{ given, want Login }{
+		"nothing": {Login{}, Login{UserID: "entry-user", Password: "entry-password", ProjectID: "entry-project"}},
+		"a project by name": {
+			Login{ProjectName: "migration", ProjectDomainName: "d"}, Login{UserID: "entry-user", Password: "entry-password", ProjectName: "migration", ProjectDomainName: "d"},
+		},
+		"a user by name": {
+			Login{UserName: "me", UserDomainName: "d", Password: "mine"}, Login{UserName: "me", UserDomainName: "d", Password: "mine", ProjectID: "entry-project"},
+		},
+		"an application credential": {
+			Login{ApplicationCredentialID: "c", ApplicationCredentialSecret: "s"}, Login{UserID: "entry-user", ApplicationCredentialID: "c", ApplicationCredentialSecret: "s", ProjectID: "entry-project"},
+		},
+	} {
+		test.given.Cloud = "prod"
+		got, err := test.given.complete()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got.UserID != test.want.UserID || got.UserName != test.want.UserName || got.Password != test.want.Password || got.ProjectID != test.want.ProjectID || got.ProjectName != test.want.ProjectName ||
+			got.ApplicationCredentialID != test.want.ApplicationCredentialID || (test.want.ProjectDomainName != "" && (got.ProjectDomainName != test.want.ProjectDomainName || got.ProjectDomainID != "")) || got.Region != "R" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (r Request) compare(known *facts) []Problem {
 	}
 	missing(true, "availability zone of Cinder", r.AvailabilityZone, known.cinderZones, "availability_zone")
 	missing(r.Cutover, "availability zone of Nova", r.AvailabilityZone, known.novaZones, "availability_zone")
-	missing(true, "volume type", r.VolumeType, known.types, "volume_type")
+	missing(known.makes, "volume type", r.VolumeType, known.types, "volume_type")
 	var sizes []named
 	for _, each := range known.flavors {
 		sizes = append(sizes, each.named)

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -143,39 +144,55 @@ func (l Login) usesCredential() bool {
 
 // withCloud adds what clouds.yaml has for the cloud.
 func (l Login) withCloud() (Login, error) {
-	auth, endpoint, _, err := clouds.Parse(clouds.WithCloudName(l.Cloud))
+	auth, endpoint, trust, err := clouds.Parse(clouds.WithCloudName(l.Cloud))
 	if err != nil {
 		return l, &LoginError{Unsupported: []string{fmt.Sprintf("cloud is %q: %v", l.Cloud, err)}}
 	}
 	if auth.TokenID != "" {
 		return l, &LoginError{Unsupported: []string{fmt.Sprintf("the entry %q of clouds.yaml has a token: use a password or an application credential", l.Cloud)}}
 	}
-	fill := func(to *string, from string) {
-		if *to == "" {
-			*to = from
+	if endpoint.Availability != "" && endpoint.Availability != gophercloud.AvailabilityPublic {
+		return l, &LoginError{Unsupported: []string{fmt.Sprintf("the entry %q of clouds.yaml has the interface %q, and migratekit uses the public endpoints only", l.Cloud, endpoint.Availability)}}
+	}
+	if trust != nil && trust.RootCAs != nil && l.CACertFile == "" {
+		return l, &LoginError{Unsupported: []string{fmt.Sprintf("the entry %q of clouds.yaml has a cacert: set cacert_file (OS_CACERT) to the same file", l.Cloud)}}
+	}
+	l.Insecure = l.Insecure || (trust != nil && trust.InsecureSkipVerify)
+	// What belongs together comes from one place: an ID of the entry must not win over a name that is set beside it.
+	fill(group{&l.AuthURL, auth.IdentityEndpoint})
+	fill(group{&l.Region, endpoint.Region})
+	fill(group{&l.UserName, auth.Username}, group{&l.UserID, auth.UserID})
+	fill(
+		group{&l.Password, auth.Password}, group{&l.ApplicationCredentialID, auth.ApplicationCredentialID},
+		group{&l.ApplicationCredentialName, auth.ApplicationCredentialName}, group{&l.ApplicationCredentialSecret, auth.ApplicationCredentialSecret},
+	)
+	fill(group{&l.UserDomainID, auth.DomainID}, group{&l.UserDomainName, auth.DomainName})
+	project := gophercloud.AuthScope{}
+	if auth.Scope != nil {
+		project = *auth.Scope
+	}
+	fill(group{&l.ProjectID, cmp.Or(auth.TenantID, project.ProjectID)}, group{&l.ProjectName, cmp.Or(auth.TenantName, project.ProjectName)})
+	fill(group{&l.ProjectDomainID, project.DomainID}, group{&l.ProjectDomainName, project.DomainName})
+	fill(group{&l.ProjectDomainID, l.UserDomainID}, group{&l.ProjectDomainName, l.UserDomainName})
+	return l, nil
+}
+
+// group is a setting, and its value in clouds.yaml.
+type group struct {
+	to   *string
+	from string
+}
+
+// fill takes settings that belong together from clouds.yaml, if none of them is set.
+func fill(settings ...group) {
+	for _, setting := range settings {
+		if *setting.to != "" {
+			return
 		}
 	}
-	fill(&l.AuthURL, auth.IdentityEndpoint)
-	fill(&l.Region, endpoint.Region)
-	fill(&l.UserName, auth.Username)
-	fill(&l.UserID, auth.UserID)
-	fill(&l.Password, auth.Password)
-	fill(&l.ApplicationCredentialID, auth.ApplicationCredentialID)
-	fill(&l.ApplicationCredentialName, auth.ApplicationCredentialName)
-	fill(&l.ApplicationCredentialSecret, auth.ApplicationCredentialSecret)
-	fill(&l.UserDomainID, auth.DomainID)
-	fill(&l.UserDomainName, auth.DomainName)
-	fill(&l.ProjectID, auth.TenantID)
-	fill(&l.ProjectName, auth.TenantName)
-	if auth.Scope != nil {
-		fill(&l.ProjectID, auth.Scope.ProjectID)
-		fill(&l.ProjectName, auth.Scope.ProjectName)
-		fill(&l.ProjectDomainID, auth.Scope.DomainID)
-		fill(&l.ProjectDomainName, auth.Scope.DomainName)
+	for _, setting := range settings {
+		*setting.to = setting.from
 	}
-	fill(&l.ProjectDomainID, l.UserDomainID)
-	fill(&l.ProjectDomainName, l.UserDomainName)
-	return l, nil
 }
 
 // options returns the login in gophercloud's form. The token is renewed when it expires.

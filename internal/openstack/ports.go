@@ -70,6 +70,17 @@ func (f *facts) portOf(network NetworkRequest) *port {
 	return nil
 }
 
+// newPorts returns how many ports migratekit makes for mappings.
+func (f *facts) newPorts(networks []NetworkRequest) int {
+	n := 0
+	for _, network := range networks {
+		if f.portOf(network) == nil {
+			n++
+		}
+	}
+	return n
+}
+
 // checkPort checks the port that a mapping gets. migratekit takes a port with the card's MAC as it is.
 func (r Request) checkPort(i int, network NetworkRequest, known *facts) []Problem {
 	problem := func(attribute, format string, args ...any) []Problem {

@@ -141,7 +141,7 @@ func (n *needs) add(request Request) []Request {
 // need returns what a VM needs of each quota, without what the project has by now.
 func (r Request) need(known *facts) map[string]int {
 	need := map[string]int{}
-	elsewhere := len(r.Disks) > 0
+	var all []Volume
 	for _, disk := range r.Disks {
 		found := Of(known.volumes, r.Name, r.Moid, disk.Key)
 		if len(found) == 0 {
@@ -150,9 +150,9 @@ func (r Request) need(known *facts) map[string]int {
 				need[quotaGigabytes+kind] += disk.sizeGiB()
 			}
 		}
-		elsewhere = elsewhere && len(found) == 1 && found[0].CutoverStartedAt != "" && len(found[0].AttachedTo) > 0 && found[0].RunServer != found[0].AttachedTo[0]
+		all = append(all, found...)
 	}
-	if r.FlavorID == "" || elsewhere {
+	if r.FlavorID == "" || ServerOf(all) != "" {
 		return need
 	}
 	need[quotaInstances] = 1
@@ -161,11 +161,7 @@ func (r Request) need(known *facts) map[string]int {
 			need[quotaCores], need[quotaRAM] = flavor.cpus, flavor.memoryMB
 		}
 	}
-	for _, network := range r.Networks {
-		if known.portOf(network) == nil {
-			need[quotaPorts]++
-		}
-	}
+	need[quotaPorts] = r.newPorts
 	return need
 }
 

@@ -81,6 +81,11 @@ func (c *Client) Volumes(ctx context.Context) ([]Volume, error) {
 	return c.lists.listVolumes(ctx, c)
 }
 
+// VolumesNow is Volumes as they are now.
+func (c *Client) VolumesNow(ctx context.Context) ([]Volume, error) {
+	return c.lists.anew().listVolumes(ctx, c)
+}
+
 func (l *lists) listVolumes(ctx context.Context, c *Client) ([]Volume, error) {
 	return read(ctx, c, l.volumes, "volumes", "Cinder", openstack.NewBlockStorageV3, volumesWith(nil), extractVolumes)
 }

@@ -16,22 +16,34 @@ const (
 	metadataAddress = "http://169.254.169.254/openstack/latest/meta_data.json"
 	// metadataTimeout bounds one request: a machine that is no server may have nothing at that address.
 	metadataTimeout = 5 * time.Second
+	metadataPause   = 30 * time.Second
 	maxMetadata     = 1 << 20
 )
 
-// metadataService remembers its first good answer.
+// metadataService remembers its first good answer, and a failure for a while: the VMs of a plan must not wait one after the other.
 type metadataService struct {
 	mu     sync.Mutex
 	server string
+	failed error
+	until  time.Time
 }
 
 // serverID returns the ID of the server of OpenStack that this machine is.
 func (s *metadataService) serverID(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.server != "" {
-		return s.server, nil
+	if s.server != "" || (s.failed != nil && time.Now().Before(s.until)) {
+		return s.server, s.failed
 	}
+	server, err := askMetadata(ctx)
+	s.server, s.failed = server, err
+	if s.until = time.Now().Add(metadataPause); ctx.Err() != nil {
+		s.failed = nil
+	}
+	return server, err
+}
+
+func askMetadata(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, metadataTimeout)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, metadataAddress, nil)
@@ -55,6 +67,5 @@ func (s *metadataService) serverID(ctx context.Context) (string, error) {
 	case metadata.UUID == "":
 		return "", errors.New("ask the metadata service: its answer has no uuid")
 	}
-	s.server = metadata.UUID
-	return s.server, nil
+	return metadata.UUID, nil
 }

@@ -107,7 +107,7 @@ func Lines(files []File) string {
 	}
 	var lines strings.Builder
 	for _, f := range files {
-		fmt.Fprintf(&lines, "%-11s %5.1f%%  %s", f.Status, f.Percent, printable(f.VMPath))
+		fmt.Fprintf(&lines, "%-11s %5.1f%%  %s", printable(f.Status), f.Percent, printable(f.VMPath))
 		for _, detail := range []string{amount(f), speed(f), remaining(f), reason(f)} {
 			if detail != "" {
 				lines.WriteString("  " + detail)
@@ -135,7 +135,7 @@ func Table(files []File, width, height int) string {
 	shown := files[:min(len(files), max(height-5, 1))]
 	for _, f := range shown {
 		w.AppendRow(table.Row{
-			cut(printable(f.VMPath), room/2), statusColor(f.Status).Sprint(f.Status), bar(f.Percent), fmt.Sprintf("%.1f%%", f.Percent), amount(f), speed(f), remaining(f),
+			cut(printable(f.VMPath), room/2), statusColor(f.Status).Sprint(printable(f.Status)), bar(f.Percent), fmt.Sprintf("%.1f%%", f.Percent), amount(f), speed(f), remaining(f),
 			cut(reason(f), room/2),
 		})
 	}
@@ -159,7 +159,7 @@ func statusColor(status string) text.Colors {
 }
 
 func bar(percent float64) string {
-	full := int(percent / 100 * barWidth)
+	full := max(min(int(percent/100*barWidth), barWidth), 0)
 	return strings.Repeat("█", full) + strings.Repeat("░", barWidth-full)
 }
 
@@ -199,7 +199,7 @@ func speed(f File) string {
 	return size(*f.BytesPerSecond) + "/s"
 }
 
-// remaining is the time left of a running cycle, and how long ago another one ended.
+// remaining is the time left of a running cycle, and when another one ended.
 func remaining(f File) string {
 	switch {
 	case f.Status == StatusRunning && f.SecondsLeft != nil:

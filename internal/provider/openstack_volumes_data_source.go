@@ -81,7 +81,7 @@ func (d *openStackVolumesDataSource) Read(ctx context.Context, _ datasource.Read
 	}
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	volumes, err := d.data.openstack.Volumes(ctx)
+	volumes, err := d.data.openstack.VolumesNow(ctx)
 	if err != nil {
 		resp.Diagnostics.Append(openStackDiagnostic(err))
 		return

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -215,10 +216,10 @@ func (a *replicateAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 		a.fail(ctx, at, found, result, err, &resp.Diagnostics)
 		return
 	}
-	if bytes := result.ChangedBytes(); bytes >= 0 {
+	if bytes := result.ChangedBytes(); bytes >= 0 && result.Kind != "" {
 		tell(fmt.Sprintf("The cycle of %q was %s and copied %d bytes", found.VM.Path, result.Kind, bytes))
 	} else {
-		tell(fmt.Sprintf("The cycle of %q was %s", found.VM.Path, result.Kind))
+		tell(fmt.Sprintf("The cycle of %q has ended", found.VM.Path))
 	}
 }
 
@@ -226,8 +227,14 @@ func (a *replicateAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 func (a *replicateAction) fail(ctx context.Context, at path.Path, found *cbt.Status, result *replication.Result, err error, diags *diag.Diagnostics) {
 	const again = "\n\nThe next apply does not repeat a failed action: invoke it again."
 	if ctx.Err() != nil {
-		diags.AddAttributeError(at, "Replication Interrupted",
-			interruptedDiagnostic(at, found.VM, result, err, false).Detail()+again)
+		detail := fmt.Sprintf("The cycle of %q was interrupted.", found.VM.Path)
+		if result.Started {
+			detail += " Disks that were copied completely are not copied in full again. migratekit's log is " + result.LogFile + "."
+		}
+		if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
+			detail += "\n\n" + sentence(left)
+		}
+		diags.AddAttributeError(at, "Replication Interrupted", detail+again)
 		return
 	}
 	for _, each := range cycleDiagnostics(at, found.VM, result, err, "") {

@@ -178,13 +178,16 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 	if stalled, ok := errors.AsType[*process.StalledError](err); ok {
 		what = fmt.Sprintf("The copy of %q made no progress for %s, and migratekit was stopped. Check the target and the network. If a healthy copy can be without progress for so long, raise stall_timeout.", vm.Path, stalled.After)
 	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		what = fmt.Sprintf("migratekit did not finish the cycle of %q within the timeout, and was stopped. Raise timeouts.create or timeouts.update: a first copy needs time for all data of the disks, an increment only for the changed data.", vm.Path)
+	if _, ok := errors.AsType[*replication.CopyError](err); ok {
+		what = fmt.Sprintf("migratekit completed the cycle of %q, but the copy cannot be relied on.", vm.Path)
 	}
-	detail := what + " The change IDs of the disks that were copied completely are kept, and the next apply continues from them."
+	if errors.Is(err, context.DeadlineExceeded) {
+		what = fmt.Sprintf("migratekit did not finish the cycle of %q within the timeout, and was stopped. Raise the timeout (timeouts.create or timeouts.update, timeouts.invoke of an action): a first copy needs time for all data of the disks, an increment only for the changed data.", vm.Path)
+	}
+	detail := what + " The change IDs of the disks that were copied completely are kept, and the next cycle continues from them."
 	switch {
 	case !result.Started:
-		detail = what + " Nothing was changed, and the next apply starts it again."
+		detail = what + " Nothing was copied."
 	case result.Cutover:
 		detail = what + cutoverText(result, err)
 	case kept != "":
@@ -224,7 +227,9 @@ func cutoverText(result *replication.Result, err error) string {
 	}
 	_, hangs := errors.AsType[*replication.ShutdownTimeoutError](err)
 	switch {
-	case result.SourceOff:
+	case result.SourceState == "" || (result.TargetUnknown && result.SourceState != poweredOn):
+		return " Whether the source is off, and whether a server was booted, is not known. Look at both in vCenter and in OpenStack before you power anything on: two machines with the same addresses must not run. Then apply again: the provider looks again, and does not cut over twice."
+	case result.SourceState == poweredOff:
 		return " The source is powered off, and no server was booted." + text +
 			"\n\nThere are two ways on. Fix the cause and apply again: the cutover is repeated. Or power the source on, set cutover to false and apply: the source runs as before, and the next cycle copies as above."
 	case hangs:
@@ -257,6 +262,9 @@ func interruptedDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Res
 	detail := fmt.Sprintf("The cycle of %q was interrupted. Its status is \"interrupted\", and the next apply continues in place.", vm.Path)
 	if result.Started {
 		detail += " migratekit's log is " + result.LogFile + "."
+	}
+	if result.Cutover {
+		detail += cutoverText(result, err)
 	}
 	if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
 		detail += "\n\n" + sentence(left)

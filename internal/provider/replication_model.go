@@ -31,6 +31,10 @@ const (
 	onShutdownFail     = "fail"
 	onShutdownPowerOff = "power_off"
 
+	// The power states of vCenter.
+	poweredOn  = "poweredOn"
+	poweredOff = "poweredOff"
+
 	defaultStopGrace = "5m"
 	// defaultStallTimeout applies if stall_timeout is null.
 	defaultStallTimeout = "1h"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
@@ -54,10 +55,9 @@ func (m replicationModel) lastCycleDone() replication.LastCycle {
 		}
 		return fallback
 	}
-	last.BytesPerSecond = number("bytes_per_second", 0)
 	ended, _ := attributes["ended_at"].(types.String)
 	if at, err := time.Parse(time.RFC3339, ended.ValueString()); err == nil && m.Status.ValueString() == statusReplicated {
-		last.EndedAt, last.ChangedBytes = at, number("changed_bytes", -1)
+		last.EndedAt, last.ChangedBytes, last.BytesPerSecond = at, number("changed_bytes", -1), number("bytes_per_second", 0)
 	}
 	return last
 }
@@ -190,13 +190,12 @@ func (r *replicationResource) findServer(ctx context.Context, state *replication
 	if state.OpenStack.IsNull() || r.data.openstack == nil || (!state.Server.IsNull() && !name.IsNull()) {
 		return
 	}
-	id := ""
-	for _, volume := range r.readVolumes(ctx, *state, diags) {
-		if volume.VMMoid == state.VMMoid.ValueString() && len(volume.AttachedTo) == 1 && volume.AttachedTo[0] != volume.RunServer {
-			id = volume.AttachedTo[0]
-		}
+	volumes := slices.DeleteFunc(slices.Clone(r.readVolumes(ctx, *state, diags)), func(v openstack.Volume) bool { return v.VMMoid != state.VMMoid.ValueString() })
+	id := openstack.ServerOf(volumes)
+	if id == "" {
+		return
 	}
-	if server, err := r.data.openstack.Server(ctx, id); id != "" && err == nil {
+	if server, err := r.data.openstack.Server(ctx, id); err == nil {
 		state.Server = serverValue(server, diags)
 	}
 }

@@ -191,7 +191,7 @@ func replicationResults() map[string]schema.Attribute {
 			}},
 		},
 		"server": schema.SingleNestedAttribute{
-			MarkdownDescription: "The server that the cutover booted; null before. It is not refreshed.",
+			MarkdownDescription: "The server that the cutover booted; null before. It stays as it was at the cutover.",
 			Computed:            true,
 			Attributes: map[string]schema.Attribute{
 				"id":        schema.StringAttribute{MarkdownDescription: "ID of the server.", Computed: true},

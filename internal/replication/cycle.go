@@ -92,8 +92,10 @@ type Result struct {
 	// Volumes are the volumes of the copies, by device key, nil if they are not known. Server was booted from them.
 	Volumes map[int32]openstack.Volume
 	Server  *openstack.Server
-	// Cutover is true if the run was a cutover. SourceOff is true if the source is off after it.
-	Cutover, SourceOff bool
+	// Cutover is true if the run was a cutover. SourceState is the source's power state after it, "" if unknown. TargetUnknown is true if the volumes could not be read.
+	Cutover       bool
+	SourceState   string
+	TargetUnknown bool
 	// Tail has the last lines of migratekit's output, without secrets.
 	Tail     []string
 	Warnings []string

@@ -125,12 +125,12 @@ func (e *TargetLostError) Error() string {
 type ShutdownTimeoutError struct {
 	// After is how long it was waited for, since vCenter's event.
 	After time.Duration
-	// Err is how migratekit ended.
+	// Err is how migratekit ended, and why the VM could not be powered off if it was to be.
 	Err error
 }
 
 func (e *ShutdownTimeoutError) Error() string {
-	return fmt.Sprintf("the guest did not shut down within %s, and migratekit was stopped (%v)", e.After, e.Err)
+	return fmt.Sprintf("the guest did not shut down within %s, and migratekit was stopped: %v", e.After, e.Err)
 }
 
 func (e *ShutdownTimeoutError) Unwrap() error { return e.Err }

@@ -39,7 +39,13 @@ func (r *Runner) follow(ctx context.Context, cycle *Cycle, status *cbt.Status, l
 	running, stop := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	f := &follower{keys: map[string]int32{}, kinds: map[int32]bool{}}
-	f.began = func() { calls.Go(func() { cycle.Target.Began(running, cycle.source(status)) }) }
+	f.began = func() {
+		calls.Go(func() {
+			if err := cycle.Target.Began(running, cycle.source(status)); err != nil && running.Err() == nil {
+				r.log.WarnContext(ctx, "Unable to mark the volumes of a run", "vm_path", vm.Path, "error", err.Error())
+			}
+		})
+	}
 	f.settled = func() {
 		stop()
 		calls.Wait()

@@ -152,7 +152,7 @@ func (t *NBD) Names(Source) map[int32]string {
 func (t *NBD) Prepare(context.Context, Source) error { return nil }
 
 // Began implements Target.
-func (t *NBD) Began(context.Context, Source) {}
+func (t *NBD) Began(context.Context, Source) error { return nil }
 
 // Conclude implements Target.
 func (t *NBD) Conclude(context.Context, Source, Run, *Result) error { return nil }

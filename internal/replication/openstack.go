@@ -73,7 +73,7 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	if len(problems) > 0 {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems})
 	}
-	if t.environment == nil {
+	if t.found == nil {
 		t.warnGrown(source, &f)
 	}
 	if t.Final() {
@@ -146,6 +146,9 @@ func (t *OpenStack) checkProject(ctx context.Context, place migratekit.Place, so
 			continue
 		}
 		f.warnTarget(problem.At, "%s", problem.Text)
+		if problem.Unread {
+			f.Warnings[len(f.Warnings)-1].Summary = "OpenStack Not Checked"
+		}
 	}
 }
 
@@ -225,7 +228,7 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 }
 
 // UnreachableText is what a warning says if OpenStack cannot be reached; it has a verb for the cause.
-const UnreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. A cutover is refused until it can be reached."
+const UnreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. The state is used instead."
 
 func (t *OpenStack) warnGrown(source Source, f *Findings) {
 	var grown []string

@@ -2,7 +2,9 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -17,9 +19,15 @@ func (t *OpenStack) Prepare(ctx context.Context, source Source) error {
 		return nil
 	}
 	host := t.report.Host
+	// They were checked before the CBT gate, which may take minutes.
+	all, err := t.Cloud.VolumesOf(ctx, source.Status.VM.Moid)
+	if err != nil {
+		return &CloudError{Err: err}
+	}
+	volumes := VolumesOf(source.Status.VM, all)
 	var marked []openstack.Volume
 	for i, disk := range source.Status.Disks {
-		volume, ok := t.report.Volumes[disk.Key]
+		volume, ok := volumes[disk.Key]
 		if !ok {
 			continue
 		}
@@ -35,21 +43,19 @@ func (t *OpenStack) Prepare(ctx context.Context, source Source) error {
 			err = t.Cloud.Mark(ctx, volume, openstack.Began(host, time.Now(), t.Final()))
 		}
 		if err != nil {
-			t.unmark(ctx, source, marked)
-			return &CloudError{Err: err}
+			return &CloudError{Err: errors.Join(err, t.unmark(ctx, source, marked))}
 		}
 	}
 	if t.Detach {
 		if _, err := t.Cloud.Settle(ctx, source.Status.VM.Moid); err != nil {
-			t.unmark(ctx, source, marked)
-			return &CloudError{Err: err}
+			return &CloudError{Err: errors.Join(err, t.unmark(ctx, source, marked))}
 		}
 	}
 	return nil
 }
 
 // unmark takes the marks back of a run that was not started: an unknown run must not be taken for it later.
-func (t *OpenStack) unmark(ctx context.Context, source Source, marked []openstack.Volume) {
+func (t *OpenStack) unmark(ctx context.Context, source Source, marked []openstack.Volume) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	now, err := t.Cloud.VolumesOf(ctx, source.Status.VM.Moid)
@@ -59,29 +65,27 @@ func (t *OpenStack) unmark(ctx context.Context, source Source, marked []openstac
 			err = t.Cloud.Mark(ctx, volume, openstack.Left().NotCutOver())
 		}
 	}
-	_ = err // the next cycle marks them anew
+	return err
 }
 
 // Began implements Target: it marks volumes that migratekit has just made.
-func (t *OpenStack) Began(ctx context.Context, source Source) {
+func (t *OpenStack) Began(ctx context.Context, source Source) error {
 	if t.host == "" {
-		return
+		return nil
 	}
 	now, err := t.Cloud.VolumesOf(ctx, source.Status.VM.Moid)
-	if err != nil {
-		return // the lock of the machine tells, too
-	}
 	for _, volume := range VolumesOf(source.Status.VM, now) {
-		if volume.RunServer != t.host {
-			_ = t.Cloud.Add(ctx, volume, openstack.Began(t.host, time.Now(), t.Final()))
+		if err == nil && volume.RunServer != t.host {
+			err = t.Cloud.Add(ctx, volume, openstack.Began(t.host, time.Now(), t.Final()))
 		}
 	}
+	return err
 }
 
 // Conclude implements Target. It detaches what the run left attached, records a copy that migratekit could not record, and takes what the volumes say for true.
 func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result *Result) error {
 	if t.host == "" {
-		result.attached = true // as far as is known
+		result.attached, result.TargetUnknown = true, true // as far as is known
 		return nil
 	}
 	vm := source.Status.VM
@@ -90,13 +94,13 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 		all, err = t.Cloud.Settle(ctx, vm.Moid)
 	}
 	if err != nil {
-		result.attached = true
+		result.attached, result.TargetUnknown = true, true
 		result.warn("OpenStack could not be asked what became of the volumes of %s: %v. The next cycle takes what it finds there.", vm.Path, err)
 		return nil
 	}
 	volumes := VolumesOf(vm, all)
 	result.Volumes = volumes
-	if result.CutOver || (t.Final() && (run.Succeeded || t.booted(volumes) != "")) {
+	if result.CutOver || (t.Final() && (run.Succeeded || openstack.ServerOf(slices.Collect(maps.Values(volumes))) != "")) {
 		t.concludeCutover(ctx, volumes, run.Succeeded, result)
 		return nil
 	}
@@ -117,7 +121,7 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 			problem = unsettled(disk, volume)
 		}
 		copied, ok := result.Disks[disk.Key]
-		if ok && run.Succeeded {
+		if ok && run.Succeeded && problem == "" {
 			marks = marks.Ended(result.EndedAt, copied.ChangedBytes)
 		}
 		if err := t.Cloud.Mark(ctx, volume, marks); err != nil {
@@ -191,6 +195,8 @@ func (t *OpenStack) settleChangeID(disk cbt.DiskStatus, volume openstack.Volume,
 	switch {
 	case copied == "" || now == copied:
 		return ""
+	case !run.Succeeded: // the run did not reach it
+		return ""
 	case cbt.Epoch(now) == cbt.Epoch(copied) && sequence(now) < sequence(copied):
 		result.warn("The volume %s of %s has the change ID %s, which is older than that of this cycle's snapshot, %s: the next cycle copies again what changed since then.", volume, disk, now, copied)
 		return ""
@@ -198,21 +204,9 @@ func (t *OpenStack) settleChangeID(disk cbt.DiskStatus, volume openstack.Volume,
 	return fmt.Sprintf("the volume %s of %s has the change ID %s, and the snapshot of this cycle %s: another run may have written to it. Check that nothing else copies this virtual machine, and apply again", volume, disk, now, copied)
 }
 
-// booted returns the server that has all volumes, "" if there is none. The machine of the run is none.
-func (t *OpenStack) booted(volumes map[int32]openstack.Volume) string {
-	id := ""
-	for _, volume := range volumes {
-		if len(volume.AttachedTo) != 1 || volume.AttachedTo[0] == t.host || (id != "" && volume.AttachedTo[0] != id) {
-			return ""
-		}
-		id = volume.AttachedTo[0]
-	}
-	return id
-}
-
 // concludeCutover looks for the server that was booted. succeeded is false if migratekit failed after that, or if its end was not seen.
 func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]openstack.Volume, succeeded bool, result *Result) {
-	id := t.booted(volumes)
+	id := openstack.ServerOf(slices.Collect(maps.Values(volumes)))
 	for _, volume := range volumes {
 		marks := t.leave(volume).CutOver(volume, time.Now())
 		if succeeded {

@@ -93,13 +93,11 @@ func (t *OpenStack) lastNotes(status *cbt.Status, last LastCycle) []string {
 	for _, disk := range status.Disks {
 		full += disk.Capacity
 	}
-	off := ""
-	if status.VM.PowerState != poweredOn {
-		off = " with the source off"
-	}
 	switch {
+	case last.EndedAt.IsZero() && status.VM.PowerState != poweredOn:
+		return []string{fmt.Sprintf("No cycle is known to have run before it, so it copies all %d bytes of the disks while the source is off.", full)}
 	case last.EndedAt.IsZero():
-		return []string{fmt.Sprintf("No cycle is known to have run before it, so it copies all %d bytes of the disks%s. Everything that changes in the source during that copy is copied with the source off. Run a cycle first, so that the source is off for a short time only.", full, off)}
+		return []string{fmt.Sprintf("No cycle is known to have run before it, so it copies all %d bytes of the disks, and then, with the source off, what changed in the meantime. Run a cycle first, so that the source is off for a short time only.", full)}
 	case time.Since(last.EndedAt) > oldCycle:
 		return []string{fmt.Sprintf("The last cycle ended at %s, more than a day ago, so much may have changed since. Run another cycle first, so that the source is off for a short time only.", last.EndedAt.UTC().Format(time.RFC3339))}
 	}

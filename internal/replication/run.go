@@ -251,7 +251,7 @@ func (r *Runner) conclude(ctx context.Context, cycle *Cycle, status *cbt.Status,
 	if cycle.Target.Final() {
 		result.Cutover, result.CutOver = true, err == nil
 		if now, readErr := r.manager.ReadUncached(ctx, cycle.Moid); readErr == nil {
-			result.SourceOff = now.VM.PowerState == poweredOff
+			result.SourceState = now.VM.PowerState
 		}
 	}
 	return err

@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
@@ -17,9 +18,6 @@ type Shutdown struct {
 	PowerOff bool
 }
 
-// errGuestHangs stops migratekit.
-var errGuestHangs = errors.New("the guest did not shut down in time")
-
 // guardShutdown watches the guest's shutdown in a cutover: migratekit itself waits for ever. It returns the context to run migratekit with, and a function that
 // ends the watch and must be called with migratekit's error.
 func (r *Runner) guardShutdown(ctx context.Context, cycle *Cycle, status *cbt.Status) (running context.Context, end func(error) error) {
@@ -28,38 +26,64 @@ func (r *Runner) guardShutdown(ctx context.Context, cycle *Cycle, status *cbt.St
 	}
 	running, stop := context.WithCancelCause(ctx)
 	watching, cancel := context.WithCancel(ctx)
-	ended := make(chan struct{})
+	begun, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := r.vcenter.WaitForGuestShutdown(watching, cycle.Moid); err != nil {
-			if watching.Err() == nil {
-				r.log.WarnContext(ctx, "Unable to watch the shutdown of the guest", "vm_path", status.VM.Path, "error", err.Error())
-			}
-			return
+		if err := r.watchShutdown(watching, cycle, status, sync.OnceFunc(func() { close(begun) })); err != nil {
+			stop(err)
 		}
-		r.log.InfoContext(ctx, "The guest was asked to shut down", "vm_path", status.VM.Path, "timeout", cycle.Shutdown.Timeout.String())
-		limited, done := context.WithTimeout(watching, cycle.Shutdown.Timeout)
-		defer done()
-		if err := r.vcenter.WaitForPowerOff(limited, cycle.Moid); err == nil || watching.Err() != nil {
-			return
-		}
-		if cycle.Shutdown.PowerOff {
-			r.log.WarnContext(ctx, "Powering off the virtual machine, because its guest did not shut down in time", "vm_path", status.VM.Path)
-			if err := r.vcenter.PowerOff(watching, status.VM); err == nil {
-				return
-			}
-		}
-		stop(errGuestHangs)
 	}()
+	select { // an event from before the watch is not seen
+	case <-begun:
+	case <-ended:
+	case <-ctx.Done():
+	}
 	return running, func(err error) error {
 		cancel()
 		<-ended
 		defer stop(nil)
-		if err != nil && errors.Is(context.Cause(running), errGuestHangs) {
-			return &ShutdownTimeoutError{After: cycle.Shutdown.Timeout, Err: withoutCancel(err)}
+		if hangs, ok := errors.AsType[*ShutdownTimeoutError](context.Cause(running)); ok && err != nil {
+			return &ShutdownTimeoutError{After: hangs.After, Err: errors.Join(withoutCancel(err), hangs.Err)}
 		}
 		return err
 	}
+}
+
+// watchShutdown waits until the guest is asked to shut down, and then until it is off. It returns a ShutdownTimeoutError if migratekit is to be stopped. If vCenter does not tell,
+// migratekit goes on.
+func (r *Runner) watchShutdown(ctx context.Context, cycle *Cycle, status *cbt.Status, begun func()) error {
+	unable := func(err error) {
+		if ctx.Err() == nil {
+			r.log.WarnContext(ctx, "Unable to watch the shutdown of the guest", "vm_path", status.VM.Path, "error", err.Error())
+		}
+	}
+	if err := r.vcenter.WaitForGuestShutdown(ctx, cycle.Moid, begun); err != nil {
+		unable(err)
+		return nil
+	}
+	r.log.InfoContext(ctx, "The guest was asked to shut down", "vm_path", status.VM.Path, "timeout", cycle.Shutdown.Timeout.String())
+	limited, done := context.WithTimeout(ctx, cycle.Shutdown.Timeout)
+	defer done()
+	if err := r.vcenter.WaitForPowerOff(limited, cycle.Moid); err == nil || ctx.Err() != nil || limited.Err() == nil {
+		if err != nil {
+			unable(err)
+		}
+		return nil
+	}
+	timeout := &ShutdownTimeoutError{After: cycle.Shutdown.Timeout}
+	if !cycle.Shutdown.PowerOff {
+		return timeout
+	}
+	r.log.WarnContext(ctx, "Powering off the virtual machine, because its guest did not shut down in time", "vm_path", status.VM.Path)
+	err := r.vcenter.PowerOff(ctx, status.VM)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	if now, readErr := r.manager.ReadUncached(ctx, cycle.Moid); readErr == nil && now.VM.PowerState == poweredOff {
+		return nil // the guest was faster
+	}
+	timeout.Err = err
+	return timeout
 }
 
 // withoutCancel returns how migratekit ended, without the cancellation that made it end.

@@ -8,7 +8,7 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
 )
 
-// Target is where a cycle copies a VM's disks to.
+// Target is where a cycle copies a VM's disks to. Check comes first: Names, Prepare, Job and Conclude use what it found right before the start.
 type Target interface {
 	// Disks returns the device keys of the disks that a cycle copies.
 	Disks(tracking cbt.Tracking) []int32
@@ -20,8 +20,8 @@ type Target interface {
 	Names(source Source) map[int32]string
 	// Prepare makes the target ready, right before migratekit is started.
 	Prepare(ctx context.Context, source Source) error
-	// Began is called when the copy of a disk has begun. It does not delay the copy.
-	Began(ctx context.Context, source Source)
+	// Began is called when the copy of a disk has begun. It does not delay the copy, and an error does not end it.
+	Began(ctx context.Context, source Source) error
 	// Job returns the run of migratekit.
 	Job(common migratekit.Common, source Source) migratekit.Job
 	// Copied reports whether a disk was copied completely.

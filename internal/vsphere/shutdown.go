@@ -10,11 +10,28 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// WaitForGuestShutdown returns when somebody asks the guest of a VM to shut down. Requests from before the call do not count. Source: the vSphere API's
+// WaitForGuestShutdown returns when somebody asks the guest of a VM to shut down. Requests from before the call of ready do not count. Source: the vSphere API's
 // VmGuestShutdownEvent.
-func (c *Client) WaitForGuestShutdown(ctx context.Context, moid string) error {
+func (c *Client) WaitForGuestShutdown(ctx context.Context, moid string, ready func()) error {
+	before := int32(-1) // the newest event from before
+	seen := func(changes []types.PropertyChange) bool {
+		newest := int32(0)
+		for _, change := range changes {
+			page, _ := change.Val.(types.ArrayOfEvent)
+			for _, event := range page.Event {
+				if _, ok := event.(*types.VmGuestShutdownEvent); ok {
+					newest = max(newest, event.GetEvent().Key)
+				}
+			}
+		}
+		if before < 0 {
+			before = newest
+			ready()
+		}
+		return newest > before
+	}
 	for {
-		err := c.watchShutdowns(ctx, moid)
+		err := c.watchShutdowns(ctx, moid, seen)
 		if !errors.Is(err, ErrNotFound) || ctx.Err() != nil {
 			return err
 		}
@@ -22,7 +39,7 @@ func (c *Client) WaitForGuestShutdown(ctx context.Context, moid string) error {
 	}
 }
 
-func (c *Client) watchShutdowns(ctx context.Context, moid string) error {
+func (c *Client) watchShutdowns(ctx context.Context, moid string, seen func([]types.PropertyChange) bool) error {
 	vim, err := c.connect(ctx)
 	if err != nil {
 		return err
@@ -40,24 +57,8 @@ func (c *Client) watchShutdowns(ctx context.Context, moid string) error {
 	if err != nil {
 		return fmt.Errorf("watch the events of the virtual machine: %w", typed(err))
 	}
-	collector := created.Returnval
-	defer destroyHistory(ctx, vim, collector)
-	before := int32(-1) // the newest event from before the call
-	return c.watch(ctx, collector, []string{"latestPage"}, func(changes []types.PropertyChange) bool {
-		newest := int32(0)
-		for _, change := range changes {
-			page, _ := change.Val.(types.ArrayOfEvent)
-			for _, event := range page.Event {
-				if _, ok := event.(*types.VmGuestShutdownEvent); ok {
-					newest = max(newest, event.GetEvent().Key)
-				}
-			}
-		}
-		if before < 0 {
-			before = newest
-		}
-		return newest > before
-	})
+	defer destroyHistory(ctx, vim, created.Returnval)
+	return c.watch(ctx, created.Returnval, []string{"latestPage"}, seen)
 }
 
 func destroyHistory(ctx context.Context, vim *vim25.Client, collector types.ManagedObjectReference) {
