@@ -29,7 +29,16 @@ func main() {
 	}
 	debugged := flag.Bool("debug", false, "serve for a debugger, and print how Terraform reaches this process")
 	showVersion := flag.Bool("version", false, "print the version and exit")
+	flag.Usage = func() {
+		fmt.Fprintf(os.Stderr, "terraform-provider-vma is started by Terraform. It can also be called with:\n\n  %s [-once] [-json] [DIRECTORY]\n    \tshow the cycles of a log directory\n", progress.Command)
+		flag.PrintDefaults()
+	}
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "unknown command %q\n", flag.Arg(0))
+		flag.Usage()
+		os.Exit(2)
+	}
 	if *showVersion {
 		fmt.Println("terraform-provider-vma", version)
 		return

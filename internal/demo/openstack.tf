@@ -8,9 +8,12 @@ variable "flavor" { default = "m1.large" }
 
 variable "cutover" { default = false }
 
+variable "cycle" { default = 1 }
+
 resource "vma_replication" "app" {
-  vm_path = "/DC0/vm/prod/app01"
-  cutover = var.cutover
+  vm_path  = "/DC0/vm/prod/app01"
+  cutover  = var.cutover
+  triggers = { cycle = var.cycle }
 
   openstack = {
     availability_zone = "nova"

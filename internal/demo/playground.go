@@ -31,7 +31,12 @@ To follow a copy, in a third terminal in the same directory:
 
     ../bin/terraform-provider-vma progress
 
-You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01.
+You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01. The directory openstack has
+a configuration that migrates app01 to OpenStack; its flavor is to be given by its ID:
+
+    cd openstack
+    %[2]s apply -var flavor=4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11
+
 Type a command here to act as another user of vCenter:
 
     off      disable CBT on web01

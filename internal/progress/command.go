@@ -10,11 +10,20 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 )
 
 // Command is the name of the subcommand that shows progress.
 const Command = "progress"
+
+// flagsFirst lets flags follow the directory.
+func flagsFirst(args []string) []string {
+	isFlag := func(arg string) bool { return strings.HasPrefix(arg, "-") }
+	sorted := slices.Clone(args)
+	return append(slices.DeleteFunc(sorted, func(arg string) bool { return !isFlag(arg) }), slices.DeleteFunc(slices.Clone(args), isFlag)...)
+}
 
 const usage = `Usage: terraform-provider-vma progress [-once] [-json] [DIRECTORY]
 
@@ -35,7 +44,7 @@ func Main(args []string) int {
 	options := Options{}
 	flags.BoolVar(&options.Once, "once", false, "show the cycles once, and exit")
 	flags.BoolVar(&options.JSON, "json", false, "write the cycles as JSON, and exit")
-	switch err := flags.Parse(args); {
+	switch err := flags.Parse(flagsFirst(args)); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
@@ -44,6 +53,7 @@ func Main(args []string) int {
 		flags.Usage()
 		return 2
 	}
+	options.Exists = flags.NArg() == 1
 	options.Directory = cmp.Or(flags.Arg(0), os.Getenv("VMA_LOG_DIRECTORY"), filepath.Join(cmp.Or(os.Getenv("TF_DATA_DIR"), ".terraform"), "vma"))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -48,8 +48,9 @@ func rank(f File) int {
 
 // Options are those of Show.
 type Options struct {
-	// Directory is the log directory.
+	// Directory is the log directory. Exists is true if it must exist.
 	Directory string
+	Exists    bool
 	// Once shows it once, even on a terminal. JSON writes the files as a list, once.
 	Once, JSON bool
 }
@@ -62,7 +63,7 @@ func Show(ctx context.Context, options Options, to *os.File) error {
 	live := !options.Once && !options.JSON && term.IsTerminal(int(to.Fd()))
 	for {
 		files, err := ReadDirectory(options.Directory)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) && !options.Exists {
 			files, err = nil, nil // no cycle has run yet
 		}
 		if err != nil {
@@ -73,14 +74,18 @@ func Show(ctx context.Context, options Options, to *os.File) error {
 		case options.JSON:
 			return writeJSON(seen, to)
 		case !live:
-			_, err := io.WriteString(to, Lines(seen))
+			_, err := io.WriteString(to, Lines(seen, options.Directory))
 			return err
 		}
 		width, height, err := term.GetSize(int(to.Fd()))
 		if err != nil {
 			width, height = 120, 40
 		}
-		if _, err := io.WriteString(to, "\x1b[H\x1b[2J"+Table(seen, width, height)); err != nil {
+		drawn := Table(seen, width, height)
+		if len(seen) == 0 {
+			drawn = Lines(nil, options.Directory)
+		}
+		if _, err := io.WriteString(to, "\x1b[H\x1b[2J"+drawn); err != nil {
 			return err
 		}
 		select {
@@ -101,9 +106,9 @@ func writeJSON(files []File, to io.Writer) error {
 }
 
 // Lines has one line for each cycle.
-func Lines(files []File) string {
+func Lines(files []File, directory string) string {
 	if len(files) == 0 {
-		return "no cycles\n"
+		return "no cycles in " + printable(directory) + "\n"
 	}
 	var lines strings.Builder
 	for _, f := range files {
@@ -119,31 +124,44 @@ func Lines(files []File) string {
 }
 
 const (
-	barWidth = 20
-	// fixedColumns is the width of the table without the columns for the VM and the reason.
-	fixedColumns = 75
-	minColumn    = 12
+	barWidth  = 20
+	minColumn = 12
 )
 
 // Table draws the cycles as a table for a terminal of a size. What does not fit is counted.
 func Table(files []File, width, height int) string {
-	w := table.NewWriter()
-	w.SetStyle(table.StyleLight)
-	w.Style().Options.DrawBorder, w.Style().Options.SeparateColumns = false, false
-	w.AppendHeader(table.Row{"VM", "STATUS", "PROGRESS", "", "COPIED", "RATE", "LEFT", "REASON"})
-	room := max(width-fixedColumns, 2*minColumn)
 	shown := files[:min(len(files), max(height-5, 1))]
-	for _, f := range shown {
-		w.AppendRow(table.Row{
-			cut(printable(f.VMPath), room/2), statusColor(f.Status).Sprint(printable(f.Status)), bar(f.Percent), fmt.Sprintf("%.1f%%", f.Percent), amount(f), speed(f), remaining(f),
-			cut(reason(f), room/2),
-		})
+	// What the texts leave of the width is for VMs and reasons. If that is too little, there are fewer columns.
+	wide := true
+	room := width - text.LongestLineLen(render(shown, 0, wide))
+	if room < 2*minColumn {
+		wide = false
+		room = max(width-text.LongestLineLen(render(shown, 0, wide)), 2*minColumn)
 	}
-	drawn := w.Render() + "\n"
+	drawn := render(shown, room/2, wide) + "\n"
 	if hidden := len(files) - len(shown); hidden > 0 {
 		drawn += fmt.Sprintf("and %d more\n", hidden)
 	}
 	return drawn
+}
+
+// render draws the table. VMs and reasons are cut to a width, and bars and rates are left out unless it is wide.
+func render(files []File, column int, wide bool) string {
+	w := table.NewWriter()
+	w.SetStyle(table.StyleLight)
+	w.Style().Options.DrawBorder, w.Style().Options.SeparateColumns = false, false
+	row := func(vm, status, progress, percent, copied, rate, left, why string) table.Row {
+		if wide {
+			return table.Row{vm, status, progress, percent, copied, rate, left, why}
+		}
+		return table.Row{vm, status, percent, left, why}
+	}
+	w.AppendHeader(row("VM", "STATUS", "PROGRESS", "", "COPIED", "RATE", "LEFT OR END", "REASON"))
+	for _, f := range files {
+		w.AppendRow(row(cut(printable(f.VMPath), column), statusColor(f.Status).Sprint(printable(f.Status)), bar(f.Percent), fmt.Sprintf("%.1f%%", f.Percent),
+			amount(f), speed(f), remaining(f), cut(reason(f), column)))
+	}
+	return w.Render()
 }
 
 func statusColor(status string) text.Colors {
@@ -166,8 +184,11 @@ func bar(percent float64) string {
 // cut shortens a text at its beginning, where paths are alike.
 func cut(s string, width int) string {
 	runes := []rune(s)
-	if len(runes) <= width {
+	switch {
+	case len(runes) <= width:
 		return s
+	case width < 1:
+		return ""
 	}
 	return "…" + string(runes[len(runes)-width+1:])
 }
@@ -186,6 +207,8 @@ func amount(f File) string {
 	switch {
 	case f.Bytes == nil:
 		return ""
+	case f.TotalBytes != nil && *f.TotalBytes == 0:
+		return "nothing changed"
 	case f.TotalBytes == nil:
 		return size(*f.Bytes)
 	}
@@ -205,7 +228,7 @@ func remaining(f File) string {
 	case f.Status == StatusRunning && f.SecondsLeft != nil:
 		return (time.Duration(*f.SecondsLeft) * time.Second).String()
 	case f.EndedAt != nil:
-		return "ended " + f.EndedAt.Local().Format("01-02 15:04")
+		return f.EndedAt.Local().Format("2006-01-02 15:04")
 	}
 	return ""
 }

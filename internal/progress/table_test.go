@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
 )
 
 func TestSeen(t *testing.T) {
@@ -43,11 +45,18 @@ func TestTable(t *testing.T) {
 	if small := Table(append(files, files...), 80, 7); !strings.Contains(small, "and 2 more") {
 		t.Errorf("a small terminal:\n%s", small)
 	}
-	lines := strings.Split(strings.TrimSpace(Lines(files)), "\n")
+	lines := strings.Split(strings.TrimSpace(Lines(files, "")), "\n")
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "running") || !strings.Contains(lines[1], "no space") || strings.Contains(lines[1], "\x1b") {
 		t.Errorf("%q", lines)
 	}
-	if got := Lines(nil); got != "no cycles\n" {
+	for _, width := range []int{80, 100, 120, 200} {
+		for line := range strings.Lines(Table(files, width, 40)) {
+			if n := text.StringWidthWithoutEscSequences(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("%d columns for a terminal of %d: %s", n, width, line)
+			}
+		}
+	}
+	if got := Lines(nil, "logs"); got != "no cycles in logs\n" {
 		t.Errorf("%q", got)
 	}
 }

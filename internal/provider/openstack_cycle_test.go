@@ -267,6 +267,20 @@ func TestImportReplication(t *testing.T) {
 	}
 }
 
+// A mistake in openstack is found when it is made, also without a cycle.
+func TestMistakeWithoutACycle(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{Config: strings.Replace(l.cycle(1), "openstack = {", "openstack = { volume_type = \"ssd\", ", 1), ConfigPlanChecks: before(plancheck.ExpectResourceAction("vma_replication.web", plancheck.ResourceActionUpdate))},
+		resource.TestStep{PreConfig: func() { l.cloud.DeleteVolumes() }, Config: strings.Replace(l.cycle(1), "\"nova\"", "\"mars\"", 1), ExpectError: words("no availability zone of Cinder")},
+	)
+	if runs := l.runs(t); len(runs) != 1 {
+		t.Errorf("migratekit ran %d times, want 1", len(runs))
+	}
+}
+
 // A create finds volumes with copies: what it will copy is not known before, and a warning says so.
 func TestCreateFindsVolumes(t *testing.T) {
 	t.Parallel()
@@ -274,7 +288,9 @@ func TestCreateFindsVolumes(t *testing.T) {
 	l.run(t, resource.TestStep{Config: l.cycle(1)})
 	l.run(t, resource.TestStep{
 		Config: l.cycle(1), ConfigPlanChecks: before(plancheck.ExpectUnknownValue("vma_replication.web", tfjsonpath.New("planned_cycle"))),
-		ConfigStateChecks: []statecheck.StateCheck{kind("incremental")},
+		ConfigStateChecks: []statecheck.StateCheck{kind("incremental"), replica("planned_cycle", knownvalue.MapExact(map[string]knownvalue.Check{
+			"2000": knownvalue.StringExact("incremental"), "2001": knownvalue.StringExact("incremental"),
+		}))},
 	})
 }
 

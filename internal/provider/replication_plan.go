@@ -72,13 +72,14 @@ func (r *replicationResource) checkPlan(
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var names *vmNames
+	retargeted := state != nil && !runs && !state.cutOver() && !plan.OpenStack.Equal(state.OpenStack) // what is new in it is checked at once
 	if state != nil {
 		names, vm = &state.vmNames, state.VMPath.ValueString()
 		if !runs {
 			state.claimExports(ctx, r.data, private, config.at(), &resp.Diagnostics)
 		}
 		switch {
-		case !runs && config.sameNames(state.vmNames):
+		case !runs && !retargeted && config.sameNames(state.vmNames):
 			resp.Diagnostics.Append(r.data.planned.add("vma_replication", state.ID.ValueString(), state.VMPath.ValueString(), false, raw)...)
 			return vm
 		case state.cutOver():
@@ -96,7 +97,7 @@ func (r *replicationResource) checkPlan(
 	if status != nil && len(resp.RequiresReplace) == 0 {
 		resp.Diagnostics.Append(r.data.planned.add("vma_replication", status.VM.Identity(), status.VM.Path, state == nil, raw)...)
 	}
-	if status == nil || !runs || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
+	if status == nil || (!runs && !retargeted) || resp.Diagnostics.HasError() || !plan.targetKnown(ctx) {
 		return vm
 	}
 	replaced := len(resp.RequiresReplace) > 0
@@ -114,6 +115,9 @@ func (r *replicationResource) checkPlan(
 	}
 	cycle.Sizes = loadSizes(ctx, private)
 	found := r.data.runner.Preflight(ctx, cycle, status, tracking)
+	if retargeted {
+		found = found.AboutTarget()
+	}
 	for _, err := range found.Errors {
 		for _, refusal := range cycleDiagnostics(config.at(), status.VM, nil, err, "") {
 			resp.Diagnostics.Append(classify(hintDestroy(refusal, state != nil), err))
@@ -124,6 +128,9 @@ func (r *replicationResource) checkPlan(
 	}
 	for _, warning := range found.Warnings {
 		resp.Diagnostics.Append(warningDiagnostic(config.at(), status.VM.Path, warning))
+	}
+	if retargeted {
+		return vm
 	}
 	if state != nil {
 		plan.setPlanned(ctx, replication.Plan(cycle, tracking), &resp.Diagnostics)

@@ -223,12 +223,17 @@ func (r *replicationResource) cycle(
 		}
 		return cycleRefused
 	}
-	if plan.PlannedCycle.IsUnknown() { // nothing was announced
-		plan.setPlanned(ctx, replication.Plan(cycle, status.Tracking()), diags)
-	} else {
+	if !plan.PlannedCycle.IsUnknown() {
 		cycle.Announced = replication.Plan(cycle, loadTracking(ctx, private, status.Tracking()))
 	}
 	result, err := r.data.runner.Run(ctx, cycle)
+	if plan.PlannedCycle.IsUnknown() { // nothing was announced: it is what the run found before it copied
+		found := status
+		if result.Status != nil {
+			found = result.Status
+		}
+		plan.setPlanned(ctx, replication.Plan(cycle, found.Tracking()), diags)
+	}
 	if result.Status != nil {
 		diags.Append(saveTracking(ctx, private, result.Status.Tracking())...)
 		diags.Append(saveSizes(ctx, private, result)...)

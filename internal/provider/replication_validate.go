@@ -22,6 +22,9 @@ func (m replicationModel) validate(ctx context.Context, diags *diag.Diagnostics)
 	if m.Cutover.ValueBool() {
 		m.validateCutover(ctx, diags)
 	}
+	if limits := m.CutoverLimits.Attributes(); len(limits) > 0 && limits["max_age"].IsNull() && limits["max_changed_bytes"].IsNull() {
+		diags.AddAttributeError(path.Root("cutover_limits"), "Invalid cutover_limits", "It limits nothing. Set max_age, max_changed_bytes or both, or remove cutover_limits.")
+	}
 }
 
 // validateExports checks that all exports have the same port, and each disk its own export.

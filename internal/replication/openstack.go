@@ -136,7 +136,7 @@ func (t *OpenStack) checkProject(ctx context.Context, place migratekit.Place, so
 			f.Done = true
 		} else {
 			f.Errors = append(f.Errors, &TargetError{At: []any{"cutover"}, Text: fmt.Sprintf(
-				"%q has been cut over to the server %s, which has its volumes. Set cutover to true, or remove the resource.", source.Status.VM.Path, report.CutOverTo)})
+				"%q has been cut over to the server %s, which has its volumes. For vma_replication, set cutover to true. Otherwise remove the resource or the action.", source.Status.VM.Path, report.CutOverTo)})
 		}
 		return
 	}

@@ -114,7 +114,7 @@ func (l CutoverLimits) check(vm string, last LastCycle) error {
 	case l.MaxAge > 0 && time.Since(last.EndedAt) > l.MaxAge:
 		return &LimitError{fmt.Sprintf("The last cycle of %s ended at %s, more than max_age = %s ago.", vm, last.EndedAt.UTC().Format(time.RFC3339), l.MaxAge)}
 	case l.MaxChangedBytes >= 0 && last.ChangedBytes < 0:
-		return &LimitError{fmt.Sprintf("How much the last cycle of %s copied is not known, so max_changed_bytes = %d cannot be checked.", vm, l.MaxChangedBytes)}
+		return &LimitError{fmt.Sprintf("How much the last cycle of %s copied is not known, so max_changed_bytes = %d cannot be checked: it was over before its snapshot was measured, or vCenter did not answer.", vm, l.MaxChangedBytes)}
 	case l.MaxChangedBytes >= 0 && last.ChangedBytes > l.MaxChangedBytes:
 		return &LimitError{fmt.Sprintf("The last cycle of %s copied %d bytes, more than max_changed_bytes = %d.", vm, last.ChangedBytes, l.MaxChangedBytes)}
 	}

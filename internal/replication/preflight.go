@@ -46,6 +46,22 @@ func (f *Findings) warn(subject Subject, summary, format string, args ...any) {
 	f.Warnings = append(f.Warnings, Warning{Subject: subject, Summary: summary, Detail: fmt.Sprintf(format, args...)})
 }
 
+// AboutTarget returns the findings about what the target has.
+func (f *Findings) AboutTarget() Findings {
+	about := Findings{}
+	for _, err := range f.Errors {
+		if target, ok := errors.AsType[*TargetError](err); ok {
+			about.Errors = append(about.Errors, target)
+		}
+	}
+	for _, warning := range f.Warnings {
+		if warning.Subject == SubjectTarget {
+			about.Warnings = append(about.Warnings, warning)
+		}
+	}
+	return about
+}
+
 func (f *Findings) add(other Findings) {
 	f.Errors = append(f.Errors, other.Errors...)
 	f.Warnings = append(f.Warnings, other.Warnings...)

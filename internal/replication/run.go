@@ -329,8 +329,11 @@ func completed(cycle *Cycle, status *cbt.Status, outcome migratekit.Outcome) boo
 // logResult logs how a run ended, and what was copied of each disk.
 func (r *Runner) logResult(ctx context.Context, status *cbt.Status, result *Result, err error) {
 	for _, key := range slices.Sorted(maps.Keys(result.Disks)) {
-		r.log.InfoContext(ctx, "Disk copied", "vm_path", status.VM.Path, "disk", key, "kind", string(result.Disks[key].Kind),
-			"changed_bytes", result.Disks[key].ChangedBytes, "change_id", result.ChangeIDs[key])
+		args := []any{"vm_path", status.VM.Path, "disk", key, "kind", string(result.Disks[key].Kind), "change_id", result.ChangeIDs[key]}
+		if bytes := result.Disks[key].ChangedBytes; bytes >= 0 {
+			args = append(args, "changed_bytes", bytes)
+		}
+		r.log.InfoContext(ctx, "Disk copied", args...)
 	}
 	took := result.EndedAt.Sub(result.StartedAt).Milliseconds()
 	if err != nil {
