@@ -379,15 +379,3 @@ func TestFailedAttemptAtAnotherTarget(t *testing.T) {
 		},
 	)
 }
-
-// A plan while OpenStack is down does not promise what an apply may find otherwise.
-func TestCreatePlannedInAnOutage(t *testing.T) {
-	t.Parallel()
-	l := newLanding(t)
-	l.run(t, resource.TestStep{Config: l.cycle(1)})
-	l.cloud.Answer(http.StatusServiceUnavailable)
-	l.run(t,
-		resource.TestStep{Config: l.cycle(1), PlanOnly: true, ExpectNonEmptyPlan: true},
-		resource.TestStep{PreConfig: func() { l.cloud.Answer(0) }, Config: l.cycle(1), ConfigStateChecks: []statecheck.StateCheck{kind("incremental")}},
-	)
-}

@@ -146,11 +146,7 @@ func (r *replicationResource) planCreate(
 	ctx context.Context, plan *replicationModel, cycle *replication.Cycle, status *cbt.Status, private privateState, diags *diag.Diagnostics,
 ) {
 	if target, ok := cycle.Target.(*replication.OpenStack); ok {
-		found, known := target.Found(status)
-		if !known {
-			return // unknown: the apply may find copies
-		}
-		if len(found) > 0 {
+		if found := target.Found(status); len(found) > 0 {
 			diags.AddAttributeWarning(path.Root("planned_cycle"), onVM("Copies Found in OpenStack", status.VM.Path),
 				fmt.Sprintf("OpenStack has copies of %q already. migratekit continues from those whose change tracking has not started anew since:\n  - %s", status.VM.Path, strings.Join(found, "\n  - ")))
 			return

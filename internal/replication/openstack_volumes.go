@@ -157,15 +157,16 @@ func (t *OpenStack) lost(seen Volumes, key int32, renamed string) string {
 	return "volume not found"
 }
 
-// Found describes volumes that have a copy already, one line each, for the plan of a create; known is false if OpenStack was not asked.
-func (t *OpenStack) Found(status *cbt.Status) (lines []string, known bool) {
+// Found describes volumes that have a copy already, one line each, for the plan of a create.
+func (t *OpenStack) Found(status *cbt.Status) []string {
+	var lines []string
 	if t.found == nil {
-		return nil, false
+		return nil
 	}
 	for _, disk := range status.Disks {
 		if volume, ok := t.found.Volumes[disk.Key]; ok && volume.ChangeID != "" {
 			lines = append(lines, fmt.Sprintf("%s: the volume %s, with a change ID", disk, volume))
 		}
 	}
-	return lines, true
+	return lines
 }
