@@ -100,7 +100,7 @@ func (t *OpenStack) Conclude(ctx context.Context, source Source, run Run, result
 	}
 	volumes := VolumesOf(vm, all)
 	result.Volumes = volumes
-	if result.CutOver || (t.Final() && (run.Succeeded || openstack.ServerOf(slices.Collect(maps.Values(volumes))) != "")) {
+	if result.CutOver || (t.Final() && (run.Succeeded || t.booted(volumes) != "")) {
 		t.concludeCutover(ctx, volumes, run.Succeeded, result)
 		return nil
 	}
@@ -204,9 +204,17 @@ func (t *OpenStack) settleChangeID(disk cbt.DiskStatus, volume openstack.Volume,
 	return fmt.Sprintf("the volume %s of %s has the change ID %s, and the snapshot of this cycle %s: another run may have written to it. Check that nothing else copies this virtual machine, and apply again", volume, disk, now, copied)
 }
 
+// booted returns the server that has all volumes, "" if there is none. The machine of the run is none, even if its marks are missing.
+func (t *OpenStack) booted(volumes map[int32]openstack.Volume) string {
+	if id := openstack.ServerOf(slices.Collect(maps.Values(volumes))); id != t.host {
+		return id
+	}
+	return ""
+}
+
 // concludeCutover looks for the server that was booted. succeeded is false if migratekit failed after that, or if its end was not seen.
 func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]openstack.Volume, succeeded bool, result *Result) {
-	id := openstack.ServerOf(slices.Collect(maps.Values(volumes)))
+	id := t.booted(volumes)
 	for _, volume := range volumes {
 		marks := t.leave(volume).CutOver(volume, time.Now())
 		if succeeded {
