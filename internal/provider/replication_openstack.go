@@ -184,10 +184,10 @@ func (r *replicationResource) refreshTarget(
 	}
 }
 
-// findServer looks for the server of a cutover whose end OpenStack did not tell.
+// findServer looks for the server of a cutover whose end OpenStack did not tell. State of the first release has none, and keeps none.
 func (r *replicationResource) findServer(ctx context.Context, state *replicationModel, diags *diag.Diagnostics) {
 	name, _ := state.Server.Attributes()["name"].(types.String)
-	if state.OpenStack.IsNull() || r.data.openstack == nil || (!state.Server.IsNull() && !name.IsNull()) {
+	if state.OpenStack.IsNull() || state.TargetIntact.IsNull() || r.data.openstack == nil || (!state.Server.IsNull() && !name.IsNull()) {
 		return
 	}
 	volumes := slices.DeleteFunc(slices.Clone(r.readVolumes(ctx, *state, diags)), func(v openstack.Volume) bool { return v.VMMoid != state.VMMoid.ValueString() })
