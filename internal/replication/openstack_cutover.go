@@ -75,6 +75,13 @@ func (t *OpenStack) checkCutover(source Source, f *Findings) {
 	if vm.PowerState != poweredOn {
 		notes[0] = fmt.Sprintf("%q is off already. This apply copies the remaining changes and boots the new server.", vm.Path)
 	}
+	if !last.EndedAt.IsZero() && last.ChangedBytes >= 0 {
+		took := ""
+		if last.BytesPerSecond > 0 {
+			took = fmt.Sprintf(" at %d MB/s", last.BytesPerSecond/1_000_000)
+		}
+		notes = append(notes, fmt.Sprintf("The last cycle copied %.1f GB%s, %s ago.", float64(last.ChangedBytes)/1e9, took, ago(last.EndedAt)))
+	}
 	if !t.Limits.Set {
 		notes = append(notes, t.lastNotes(status, last)...)
 	}
@@ -85,6 +92,15 @@ func (t *OpenStack) checkCutover(source Source, f *Findings) {
 		notes = append(notes, "An earlier cutover failed and may have converted its first disk in part. With run_v2v = false, this one copies that disk without converting it: check that the server boots, or set run_v2v to true.")
 	}
 	f.warn(SubjectCutover, "Source Will Be Shut Down", "%s", strings.Join(notes, "\n\n"))
+}
+
+// ago says in whole minutes or hours how long something is past.
+func ago(at time.Time) string {
+	past := time.Since(at)
+	if past < 2*time.Hour {
+		return fmt.Sprintf("%d min", int(past.Minutes()))
+	}
+	return fmt.Sprintf("%d h", int(past.Hours()))
 }
 
 // lastNotes warn about a cutover without a recent cycle before it.

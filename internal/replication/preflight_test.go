@@ -62,9 +62,13 @@ func TestCutoverIsGuarded(t *testing.T) {
 		refused         string
 		warns, warnsNot string
 	}{
-		"a recent cycle":      {nil, "", "It cannot be undone.", "No cycle"},
-		"no cycle":            {func(_ *vsphere.VM, t *OpenStack) { t.Last = LastCycle{} }, "", "copies all 2147483648 bytes", ""},
-		"an old cycle":        {func(_ *vsphere.VM, t *OpenStack) { t.Last = ago(2*day, 1) }, "", "more than a day ago", ""},
+		"a recent cycle": {nil, "", "It cannot be undone.", "No cycle"},
+		"no cycle":       {func(_ *vsphere.VM, t *OpenStack) { t.Last = LastCycle{} }, "", "copies all 2147483648 bytes", ""},
+		"an old cycle":   {func(_ *vsphere.VM, t *OpenStack) { t.Last = ago(2*day, 1) }, "", "more than a day ago", ""},
+		"what the last one cost": {func(_ *vsphere.VM, t *OpenStack) {
+			t.Last = ago(6*time.Hour, 3_100_000_000)
+			t.Last.BytesPerSecond = 13_000_000
+		}, "", "The last cycle copied 3.1 GB at 13 MB/s, 6 h ago.", ""},
 		"several disks":       {nil, "", "the first one only", ""},
 		"converted by hand":   {func(_ *vsphere.VM, t *OpenStack) { t.RunV2V = new(false) }, "", "", "the first one only"},
 		"no tools":            {func(vm *vsphere.VM, _ *OpenStack) { vm.ToolsRunning = false }, "VMware Tools do not run in /DC0/vm/web01", "", ""},
