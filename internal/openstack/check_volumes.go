@@ -81,6 +81,11 @@ var passing = []string{
 	"creating", "detaching", "attaching", "reserved", "extending", "retyping", "backing-up", "restoring-backup", "downloading", "uploading", "maintenance", "awaiting-transfer",
 }
 
+// IsRunOn reports whether a run of ours on a server has the volume, according to its marks.
+func (v Volume) IsRunOn(server string) bool {
+	return v.RunServer == server || (v.RunServer == "" && v.RunStartedAt != "")
+}
+
 // checkAttachment checks who has a volume. host is "" if the server that migratekit runs on is not known.
 func (r Request) checkAttachment(disk DiskRequest, volume Volume, host string) []Problem {
 	if len(volume.AttachedTo) == 0 {
@@ -89,7 +94,7 @@ func (r Request) checkAttachment(disk DiskRequest, volume Volume, host string) [
 	servers := strings.Join(volume.AttachedTo, ", ")
 	here := len(volume.AttachedTo) == 1 && volume.AttachedTo[0] == host
 	switch {
-	case here && (r.Unfinished || volume.RunServer == host || r.Detach):
+	case here && (r.Unfinished || volume.IsRunOn(host) || r.Detach):
 		return nil
 	case here:
 		return []Problem{{At: []any{"on_attached_volume"}, Error: true, Text: fmt.Sprintf(

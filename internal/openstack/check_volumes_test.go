@@ -29,26 +29,27 @@ func TestCheckVolumes(t *testing.T) {
 		want    string // part of the text, "" for no problem
 		warning bool
 	}{
-		"fine":                       {func(*Volume, *Request) {}, "", false},
-		"too small":                  {func(v *Volume, _ *Request) { v.SizeGiB = 9 }, "openstack volume set --size 10 v1", false},
-		"larger":                     {func(v *Volume, _ *Request) { v.SizeGiB = 11 }, "", false},
-		"not bootable":               {func(v *Volume, _ *Request) { v.Bootable = false }, "openstack volume set --bootable v1", false},
-		"a run died before that":     {func(v *Volume, _ *Request) { v.Bootable, v.ChangeID = false, "" }, "", false},
-		"no UEFI":                    {func(v *Volume, r *Request) { v.UEFI, r.EFI = false, true }, "hw_firmware_type=uefi", false},
-		"no UEFI, and no need":       {func(v *Volume, _ *Request) { v.UEFI = false }, "", false},
-		"another type":               {func(v *Volume, _ *Request) { v.Type = "hdd" }, `has the type "hdd"`, true},
-		"error":                      {func(v *Volume, _ *Request) { v.Status = "error" }, "openstack volume show v1", false},
-		"reserved":                   {func(v *Volume, r *Request) { v.Status, r.Starts = "reserved", true }, "--state available --detached v1", false},
-		"extending":                  {func(v *Volume, _ *Request) { v.Status = "extending" }, "wait until it is available", true},
-		"detaching, at plan":         {func(v *Volume, _ *Request) { v.Status = "detaching" }, `is "detaching"`, true},
-		"detaching, at the start":    {func(v *Volume, r *Request) { v.Status, r.Starts = "detaching", true }, `is "detaching"`, false},
-		"attached here by us":        {func(v *Volume, _ *Request) { v.AttachedTo, v.RunServer = []string{here}, here }, "", false},
-		"attached here by a killed":  {func(v *Volume, r *Request) { v.AttachedTo, r.Unfinished = []string{here}, true }, "", false},
-		"attached here, unknown":     {func(v *Volume, _ *Request) { v.AttachedTo = []string{here} }, "by a run that is not known", false},
-		"attached here, to detach":   {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{here}, true }, "", false},
-		"attached elsewhere":         {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{"s2"}, true }, "is attached to the server s2", false},
-		"attached here and there":    {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{here, "s2"}, true }, "is attached to the server", false},
-		"attached, place is unknown": {func(v *Volume, r *Request) { v.AttachedTo, r.Host = []string{here}, nil }, "The apply fails unless it runs there", true},
+		"fine":                          {func(*Volume, *Request) {}, "", false},
+		"too small":                     {func(v *Volume, _ *Request) { v.SizeGiB = 9 }, "openstack volume set --size 10 v1", false},
+		"larger":                        {func(v *Volume, _ *Request) { v.SizeGiB = 11 }, "", false},
+		"not bootable":                  {func(v *Volume, _ *Request) { v.Bootable = false }, "openstack volume set --bootable v1", false},
+		"a run died before that":        {func(v *Volume, _ *Request) { v.Bootable, v.ChangeID = false, "" }, "", false},
+		"no UEFI":                       {func(v *Volume, r *Request) { v.UEFI, r.EFI = false, true }, "hw_firmware_type=uefi", false},
+		"no UEFI, and no need":          {func(v *Volume, _ *Request) { v.UEFI = false }, "", false},
+		"another type":                  {func(v *Volume, _ *Request) { v.Type = "hdd" }, `has the type "hdd"`, true},
+		"error":                         {func(v *Volume, _ *Request) { v.Status = "error" }, "openstack volume show v1", false},
+		"reserved":                      {func(v *Volume, r *Request) { v.Status, r.Starts = "reserved", true }, "--state available --detached v1", false},
+		"extending":                     {func(v *Volume, _ *Request) { v.Status = "extending" }, "wait until it is available", true},
+		"detaching, at plan":            {func(v *Volume, _ *Request) { v.Status = "detaching" }, `is "detaching"`, true},
+		"detaching, at the start":       {func(v *Volume, r *Request) { v.Status, r.Starts = "detaching", true }, `is "detaching"`, false},
+		"attached here by us":           {func(v *Volume, _ *Request) { v.AttachedTo, v.RunServer = []string{here}, here }, "", false},
+		"attached here, server unknown": {func(v *Volume, _ *Request) { v.AttachedTo, v.RunStartedAt = []string{here}, "2026-11-26T01:02:03Z" }, "", false},
+		"attached here by a killed":     {func(v *Volume, r *Request) { v.AttachedTo, r.Unfinished = []string{here}, true }, "", false},
+		"attached here, unknown":        {func(v *Volume, _ *Request) { v.AttachedTo = []string{here} }, "by a run that is not known", false},
+		"attached here, to detach":      {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{here}, true }, "", false},
+		"attached elsewhere":            {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{"s2"}, true }, "is attached to the server s2", false},
+		"attached here and there":       {func(v *Volume, r *Request) { v.AttachedTo, r.Detach = []string{here, "s2"}, true }, "is attached to the server", false},
+		"attached, place is unknown":    {func(v *Volume, r *Request) { v.AttachedTo, r.Host = []string{here}, nil }, "The apply fails unless it runs there", true},
 	} {
 		request, volume := fine(), copied()
 		request.Host = func(context.Context) (string, error) { return here, nil }
@@ -135,6 +136,13 @@ func TestCheckQuotas(t *testing.T) {
 	}
 	if report, err := client.Check(t.Context(), now); err != nil || len(report.Problems) > 0 {
 		t.Errorf("a cutover beside a cycle: %+v, %v", report, err)
+	}
+	// A cloud without the limits of Nova has its quotas.
+	cloud = furnished(t)
+	cloud.Refuse(http.MethodGet, "/limits", http.StatusNotFound)
+	cloud.SetQuotas(func(q *openstacktest.Quotas) { q.Cores = 1 })
+	if report, err := newClient(t, cloud.Environment()).Check(t.Context(), fine()); err != nil || len(report.Problems) != 1 || !strings.Contains(report.Problems[0].Text, "1 cores") {
+		t.Errorf("without limits: %+v, %v", report, err)
 	}
 	cloud = furnished(t)
 	cloud.Forbid(openstacktest.VolumeQuota)

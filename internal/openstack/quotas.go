@@ -12,6 +12,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack"
 	"github.com/gophercloud/gophercloud/v2/openstack/blockstorage/v3/quotasets"
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/limits"
+	novaquotas "github.com/gophercloud/gophercloud/v2/openstack/compute/v2/quotasets"
 	networkquotas "github.com/gophercloud/gophercloud/v2/openstack/networking/v2/extensions/quotas"
 )
 
@@ -94,6 +95,17 @@ func novaQuotas(ctx context.Context, s *session) ([]quota, error) {
 		return nil, err
 	}
 	found, err := limits.Get(ctx, client, nil).Extract()
+	if gophercloud.ResponseCodeIs(err, http.StatusNotFound) {
+		detail, err := novaquotas.GetDetail(ctx, client, s.projectID).Extract()
+		if err != nil {
+			return nil, err
+		}
+		return []quota{
+			{quotaInstances, detail.Instances.Limit, detail.Instances.InUse + detail.Instances.Reserved},
+			{quotaCores, detail.Cores.Limit, detail.Cores.InUse + detail.Cores.Reserved},
+			{quotaRAM, detail.RAM.Limit, detail.RAM.InUse + detail.RAM.Reserved},
+		}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -33,8 +33,8 @@ type Volume struct {
 	// CycleEndedAt is when the last cycle ended, in RFC 3339, "" if unknown. CycleBytes is what it had to copy, -1 if unknown.
 	CycleEndedAt string
 	CycleBytes   int64
-	// RunServer is the server that a run of ours attaches the volume to, "" if no run has it.
-	RunServer string
+	// RunStartedAt is when a run of ours took the volume, "" if no run has it. RunServer is the server that it attaches it to, "" if unknown.
+	RunStartedAt, RunServer string
 	// CutoverStartedAt is when a cutover was started, in RFC 3339, "" if none was.
 	CutoverStartedAt string
 
@@ -128,7 +128,7 @@ func newVolume(from volumes.Volume) Volume {
 		VMMoid: from.Metadata[metadataVM], DeviceKey: from.Metadata[metadataDisk], ChangeID: from.Metadata[metadataChangeID],
 		Bootable: from.Bootable == "true", UEFI: from.VolumeImageMetadata["hw_firmware_type"] == "uefi",
 		CycleEndedAt: from.Metadata[metadataEndedAt], CycleBytes: -1,
-		RunServer: from.Metadata[metadataServer], CutoverStartedAt: from.Metadata[metadataCutoverBegan], metadata: from.Metadata,
+		RunStartedAt: from.Metadata[metadataStartedAt], RunServer: from.Metadata[metadataServer], CutoverStartedAt: from.Metadata[metadataCutoverBegan], metadata: from.Metadata,
 	}
 	if bytes, err := strconv.ParseInt(from.Metadata[metadataBytes], 10, 64); err == nil && bytes >= 0 {
 		volume.CycleBytes = bytes

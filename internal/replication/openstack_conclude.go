@@ -33,7 +33,7 @@ func (t *OpenStack) Prepare(ctx context.Context, source Source) error {
 		}
 		marked = append(marked, volume)
 		var err error
-		if slices.Contains(volume.AttachedTo, host) && volume.RunServer != host && !source.Unfinished { // Check allowed it
+		if slices.Contains(volume.AttachedTo, host) && !volume.IsRunOn(host) && !source.Unfinished { // Check allowed it
 			err = t.Cloud.Detach(ctx, volume, host)
 		}
 		if err == nil && i == 0 && t.report.NeedsBoot(disk.Key) {

@@ -108,6 +108,7 @@ func (c *Cloud) serveServers(mux *http.ServeMux) {
 	}))
 	mux.HandleFunc("POST "+base+"servers/{id}/os-volume_attachments", c.onServer(c.attach))
 	mux.HandleFunc("DELETE "+base+"servers/{id}/os-volume_attachments/{volume}", c.onServer(c.detach))
+	mux.HandleFunc("GET "+base+"os-quota-sets/{project}/detail", c.authorized(c.serverQuotas))
 	mux.HandleFunc("GET "+base+"limits", c.authorized(func(w http.ResponseWriter, _ *http.Request) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -117,6 +118,18 @@ func (c *Cloud) serveServers(mux *http.ServeMux) {
 			"maxTotalRAMSize": c.quotas.RAM, "totalRAMUsed": n * flavorRAM,
 		}}})
 	}))
+}
+
+func (c *Cloud) serverQuotas(w http.ResponseWriter, _ *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := len(c.servers) - 1 // the helper costs nothing
+	usage := func(limit, used int) any {
+		return map[string]any{"limit": limit, "in_use": used, "reserved": 0}
+	}
+	answer(w, http.StatusOK, map[string]any{"quota_set": map[string]any{
+		"id": ProjectID, "instances": usage(c.quotas.Instances, n), "cores": usage(c.quotas.Cores, n*flavorCPUs), "ram": usage(c.quotas.RAM, n*flavorRAM),
+	}})
 }
 
 func (c *Cloud) onServer(serve func(w http.ResponseWriter, r *http.Request, s *Server)) http.HandlerFunc {
