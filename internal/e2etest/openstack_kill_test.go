@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
@@ -156,5 +157,43 @@ func TestKilledAtEachStage(t *testing.T) {
 				t.Error(again)
 			}
 		})
+	}
+}
+
+// A cycle that has ended waits for its mark that is on its way: it would name a run that has ended, if it arrived later.
+func TestLateMark(t *testing.T) {
+	t.Parallel()
+	c := newCrossing(t)
+	c.configure(1, false)
+	marking, mark := c.cloud.Hold("POST", "/metadata", false)
+	defer mark()
+	apply := c.start("apply", "-auto-approve")
+	apply.until(marking)
+	ended := func() bool {
+		logs, err := filepath.Glob(filepath.Join(c.dir, ".terraform", "vma", "*.log"))
+		return err == nil && len(logs) == 1 && strings.Contains(read(t, logs[0]), "Migration completed")
+	}
+	for !ended() {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("migratekit has not ended")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	for began := time.Now(); time.Since(began) < time.Second; time.Sleep(10 * time.Millisecond) {
+		for _, volume := range c.cloud.Volumes() {
+			if volume.Metadata["vma_cycle_ended_at"] != "" {
+				t.Fatal("the cycle is concluded before the mark")
+			}
+		}
+	}
+	mark()
+	if got := apply.wait(); got != 0 {
+		t.Fatalf("exit status %d:\n%s", got, apply.output.String())
+	}
+	for _, volume := range c.cloud.Volumes() {
+		if volume.Metadata["vma_cycle_server"] != "" || volume.Metadata["change_id"] == "" {
+			t.Errorf("%+v", volume)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package progress
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,17 +74,39 @@ func (f File) write(path string) error {
 		return fmt.Errorf("encode the progress: %w", err)
 	}
 	next := path + ".new"
-	if err := os.WriteFile(next, append(encoded, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write the progress: %w", err)
+	err = os.WriteFile(next, append(encoded, '\n'), 0o600)
+	if err == nil {
+		err = os.Rename(next, path)
 	}
-	if err := os.Rename(next, path); err != nil {
+	if err != nil {
+		_ = os.Remove(next)
 		return fmt.Errorf("write the progress: %w", err)
 	}
 	return nil
 }
 
+// overwrite replaces the content of a file in place: that needs no room on a full disk.
+func (f File) overwrite(path string) error {
+	encoded, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the progress: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("complete the progress: %w", err)
+	}
+	_, err = file.Write(append(encoded, '\n'))
+	if err == nil {
+		err = file.Truncate(int64(len(encoded) + 1))
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("complete the progress: %w", err)
+	}
+	return nil
+}
+
 // maxFile bounds a file that is read, in bytes.
-const maxFile = 4 << 20
+const maxFile = 1 << 20
 
 // ReadDirectory returns the cycles of a log directory. Files that are not about a cycle are left out.
 func ReadDirectory(directory string) ([]File, error) {
@@ -99,7 +122,8 @@ func ReadDirectory(directory string) ([]File, error) {
 		}
 		content, err := os.ReadFile(filepath.Join(directory, entry.Name()))
 		var file File
-		if err == nil && json.Unmarshal(content, &file) == nil && file.Kind != "" && file.Status != "" {
+		if err == nil && json.Unmarshal(content, &file) == nil && file.Kind == KindCycle && file.Status != "" {
+			file.Percent = max(min(file.Percent, 100), 0)
 			files = append(files, file)
 		}
 	}

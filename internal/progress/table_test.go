@@ -66,14 +66,15 @@ func TestReadDirectory(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	for name, content := range map[string]string{
-		"a.json": `{"kind":"cycle","status":"running","vm_path":"/a"}`, "b.json": `{"x":1}`, "c.json": `{`, "d.log": "text", "e.json.new": `{"kind":"cycle","status":"running"}`,
+		"a.json": `{"kind":"cycle","status":"running","vm_path":"/a"}`, "b.json": `{"x":1}`, "f.json": `{"kind":"other","status":"running"}`,
+		"g.json": `{"kind":"cycle","status":"running","vm_path":"/g","percent":1e308}`, "c.json": `{`, "d.log": "text", "e.json.new": `{"kind":"cycle","status":"running"}`,
 	} {
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	files, err := ReadDirectory(directory)
-	if err != nil || len(files) != 1 || files[0].VMPath != "/a" {
+	if err != nil || len(files) != 2 || files[0].VMPath != "/a" || files[1].Percent != 100 {
 		t.Errorf("%+v, %v", files, err)
 	}
 	if _, err := ReadDirectory(filepath.Join(directory, "none")); err == nil {

@@ -72,6 +72,8 @@ const (
 	reportStep    = 10
 	reportSilence = 10 * time.Minute
 	reportPause   = 10 * time.Second
+	// almost is the percent of a cycle that has copied all that is known: a cutover still shuts the guest down and copies once more.
+	almost = 99.9
 )
 
 // Start begins a file for a cycle, whose kind, VM, version, process and log are in file. report is called now and then with the progress: at each ten percent, and after ten
@@ -188,8 +190,8 @@ func (d *disk) settle() {
 	case d.changed != nil:
 		d.total = d.changed.Bytes
 	}
-	if d.total >= 0 && d.bytes < 0 {
-		d.bytes = 0
+	if d.total >= 0 {
+		d.bytes = min(max(d.bytes, 0), d.total)
 	}
 }
 
@@ -228,7 +230,7 @@ func (d *disk) complete() {
 }
 
 // End completes the file. after has the change IDs that the next cycle starts from; failed is "" if the cycle succeeded.
-func (t *Tracker) End(status, failed string, after map[int32]string) File {
+func (t *Tracker) End(status, failed string, after map[int32]string) error {
 	t.mu.Lock()
 	if !t.closed {
 		t.closed = true
@@ -248,8 +250,10 @@ func (t *Tracker) End(status, failed string, after map[int32]string) File {
 	t.mu.Unlock()
 	<-t.ended
 	file := t.snapshot()
-	_ = file.write(t.path)
-	return file
+	if file.write(t.path) == nil {
+		return nil
+	}
+	return file.overwrite(t.path)
 }
 
 // snapshot returns the progress as it is now.
@@ -281,7 +285,7 @@ func (t *Tracker) snapshot() File {
 	case capacity > 0:
 		percent = weighted / float64(capacity)
 	}
-	t.file.Percent = max(t.file.Percent, round(min(percent, 100)))
+	t.file.Percent = max(t.file.Percent, round(min(percent, almost)))
 	if t.file.EndedAt != nil && t.file.Error == nil {
 		t.file.Percent = 100
 	}
@@ -336,7 +340,7 @@ func (t *Tracker) rate(f *File, bytes, total int64) {
 	}
 	rate := float64(bytes-first.bytes) / took
 	f.BytesPerSecond = new(int64(rate))
-	if rate >= 1 {
+	if rate >= 1 && total > bytes {
 		f.SecondsLeft = new(int64(math.Ceil(float64(total-bytes) / rate)))
 	}
 }

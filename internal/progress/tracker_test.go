@@ -80,11 +80,12 @@ func TestSteadyCopy(t *testing.T) {
 					t.Fatalf("%s: after %d s %v s are left, want %d", name, second+1, now.SecondsLeft, left)
 				}
 			}
-			end := tracker.End("replicated", "", map[int32]string{2000: "A/2"})
-			for _, f := range []File{end, load(t, path)} {
-				if f.Percent != 100 || f.EndedAt == nil || *f.Bytes != 2*half || *f.BytesPerSecond != rate || f.Disks["2000"].Percent != 100 || f.Disks["2000"].ChangeIDAfter != "A/2" || f.Error != nil {
-					t.Errorf("%s: %+v", name, f)
-				}
+			if err := tracker.End("replicated", "", map[int32]string{2000: "A/2"}); err != nil {
+				t.Error(err)
+			}
+			f := load(t, path)
+			if f.Percent != 100 || f.EndedAt == nil || *f.Bytes != 2*half || *f.BytesPerSecond != rate || f.Disks["2000"].Percent != 100 || f.Disks["2000"].ChangeIDAfter != "A/2" || f.Error != nil {
+				t.Errorf("%s: %+v", name, f)
 			}
 			if len(told) < 8 || len(told) > 10 {
 				t.Errorf("%s: %d lines: %v", name, len(told), told)
@@ -112,7 +113,10 @@ func TestUnmeasuredIncrement(t *testing.T) {
 		if now = load(t, path); now.Disks["2000"].Percent != 100 || now.Percent != 50 {
 			t.Errorf("%+v", now)
 		}
-		end := tracker.End("failed", "it broke", map[int32]string{2000: "A/2"})
+		if err := tracker.End("failed", "it broke", map[int32]string{2000: "A/2"}); err != nil {
+			t.Error(err)
+		}
+		end := load(t, path)
 		if end.Percent != 50 || end.Status != "failed" || *end.Error != "it broke" || end.EndedAt == nil || end.SecondsLeft != nil {
 			t.Errorf("%+v", end)
 		}
@@ -130,6 +134,51 @@ func TestIdleCycle(t *testing.T) {
 		if age := time.Since(load(t, path).UpdatedAt); age > 6*time.Second || reports != 2 {
 			t.Errorf("written %s ago, %d reports", age, reports)
 		}
-		tracker.End("interrupted", "stopped", nil)
+		if err := tracker.End("interrupted", "stopped", nil); err != nil {
+			t.Error(err)
+		}
 	})
+}
+
+// All that is known is copied, but a cutover still shuts the guest down and copies once more. Late measurements are smaller than what was reported.
+func TestCopiedButRunning(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tracker, path := start(t, map[int32]Plan{2000: {Capacity: 200 * mib}}, nil)
+		tracker.Started(2000, false)
+		for _, copied := range []int64{10, 60, 110} {
+			tracker.Advanced(2000, Advance{Percent: -1, Bytes: copied * mib, Total: 120 * mib})
+			time.Sleep(2 * time.Second)
+		}
+		tracker.Measured(2000, Changed{Bytes: 100 * mib})
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if now := load(t, path); now.Percent != 99.9 || *now.Bytes != 100*mib || *now.TotalBytes != 100*mib || now.SecondsLeft != nil {
+			t.Errorf("%+v", now)
+		}
+		if err := tracker.End("failed", "the guest did not shut down", nil); err != nil {
+			t.Error(err)
+		}
+		if end := load(t, path); end.Percent != 99.9 {
+			t.Errorf("%+v", end)
+		}
+	})
+}
+
+// A file that cannot be replaced, as on a full disk, is completed in place.
+func TestEndWithoutRoom(t *testing.T) {
+	t.Parallel()
+	tracker, path := start(t, map[int32]Plan{2000: {Full: true, Capacity: mib}}, nil)
+	if err := os.Mkdir(path+".new", 0o700); err != nil { // the next file cannot be written
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path+".new", "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := tracker.End("replicated", "", nil); err != nil {
+		t.Error(err)
+	}
+	if end := load(t, path); end.Status != "replicated" || end.Percent != 100 {
+		t.Errorf("%+v", end)
+	}
 }

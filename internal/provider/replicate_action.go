@@ -200,7 +200,8 @@ func (a *replicateAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 	model := config.replication()
 	found, at, err := a.data.readNamed(ctx, model.vmNames)
 	if err != nil {
-		resp.Diagnostics.Append(vmDiagnostic("Read Virtual Machine", at, err))
+		failed := vmDiagnostic("Read Virtual Machine", at, err)
+		resp.Diagnostics.AddAttributeError(at, failed.Summary(), failed.Detail()+invokeAgain)
 		return
 	}
 	cycle := a.cycle(ctx, model, found, &resp.Diagnostics)
@@ -223,9 +224,10 @@ func (a *replicateAction) Invoke(ctx context.Context, req action.InvokeRequest, 
 	}
 }
 
+const invokeAgain = "\n\nThe next apply does not repeat a failed action: invoke it again."
+
 // fail reports an error. An action that was interrupted has failed: nothing resumes it.
 func (a *replicateAction) fail(ctx context.Context, at path.Path, found *cbt.Status, result *replication.Result, err error, diags *diag.Diagnostics) {
-	const again = "\n\nThe next apply does not repeat a failed action: invoke it again."
 	if ctx.Err() != nil {
 		detail := fmt.Sprintf("The cycle of %q was interrupted.", found.VM.Path)
 		if result.Started {
@@ -234,14 +236,14 @@ func (a *replicateAction) fail(ctx context.Context, at path.Path, found *cbt.Sta
 		if left, ok := errors.AsType[*cbt.LeftSnapshotError](err); ok {
 			detail += "\n\n" + sentence(left)
 		}
-		diags.AddAttributeError(at, "Replication Interrupted", detail+again)
+		diags.AddAttributeError(at, "Replication Interrupted", detail+invokeAgain)
 		return
 	}
 	for _, each := range cycleDiagnostics(at, found.VM, result, err, "") {
 		if located, ok := each.(diag.DiagnosticWithPath); ok {
-			diags.AddAttributeError(located.Path(), each.Summary(), each.Detail()+again)
+			diags.AddAttributeError(located.Path(), each.Summary(), each.Detail()+invokeAgain)
 		} else {
-			diags.AddError(each.Summary(), each.Detail()+again)
+			diags.AddError(each.Summary(), each.Detail()+invokeAgain)
 		}
 	}
 }

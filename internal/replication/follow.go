@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit"
@@ -22,6 +23,9 @@ const (
 	StatusCutOver     = "cut_over"
 )
 
+// markTimeout bounds a mark on the volumes of a running copy.
+const markTimeout = time.Minute
+
 // follower keeps the file with the progress of one cycle.
 type follower struct {
 	tracker *progress.Tracker
@@ -36,20 +40,19 @@ type follower struct {
 // follow begins the file. The caller must call end.
 func (r *Runner) follow(ctx context.Context, cycle *Cycle, status *cbt.Status, log string) *follower {
 	vm := status.VM
-	running, stop := context.WithCancel(ctx)
 	var calls sync.WaitGroup
 	f := &follower{keys: map[string]int32{}, kinds: map[int32]bool{}}
 	f.began = func() {
 		calls.Go(func() {
-			if err := cycle.Target.Began(running, cycle.source(status)); err != nil && running.Err() == nil {
+			// A request that is given up may still arrive, and mark the volume of a run that has ended.
+			finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTimeout)
+			defer cancel()
+			if err := cycle.Target.Began(finish, cycle.source(status)); err != nil {
 				r.log.WarnContext(ctx, "Unable to mark the volumes of a run", "vm_path", vm.Path, "error", err.Error())
 			}
 		})
 	}
-	f.settled = func() {
-		stop()
-		calls.Wait()
-	}
+	f.settled = calls.Wait
 	names, from, disks := cycle.Target.Names(cycle.source(status)), cycle.copiesFrom(), map[int32]progress.Plan{}
 	for key, planned := range Plan(cycle, status.Tracking()) {
 		disk := status.Disk(key)
@@ -62,9 +65,12 @@ func (r *Runner) follow(ctx context.Context, cycle *Cycle, status *cbt.Status, l
 	}
 	f.tracker = progress.Start(file, disks, func(p progress.File) {
 		args := []any{"vm_path", vm.Path, "percent", p.Percent}
-		for name, value := range map[string]*int64{"bytes": p.Bytes, "total_bytes": p.TotalBytes, "bytes_per_second": p.BytesPerSecond, "seconds_left": p.SecondsLeft} {
-			if value != nil {
-				args = append(args, name, *value)
+		for _, detail := range []struct {
+			name  string
+			value *int64
+		}{{"bytes", p.Bytes}, {"total_bytes", p.TotalBytes}, {"bytes_per_second", p.BytesPerSecond}, {"seconds_left", p.SecondsLeft}} {
+			if detail.value != nil {
+				args = append(args, detail.name, *detail.value)
 			}
 		}
 		r.log.InfoContext(ctx, "Copy progress", args...)
@@ -106,7 +112,7 @@ func (f *follower) measured(key int32, changed vsphere.ChangedAreas) {
 }
 
 // end completes the file, whatever the outcome. clean removes secrets.
-func (f *follower) end(ctx context.Context, cycle *Cycle, result *Result, err error, clean func(string) string) {
+func (f *follower) end(ctx context.Context, cycle *Cycle, result *Result, err error, clean func(string) string) error {
 	status, failed := StatusReplicated, ""
 	if err != nil {
 		reasons := slices.DeleteFunc(slices.Clone(result.Tail), func(line string) bool { return !strings.HasPrefix(line, "Error:") })
@@ -121,5 +127,5 @@ func (f *follower) end(ctx context.Context, cycle *Cycle, result *Result, err er
 		status = StatusFailed
 	}
 	f.settled()
-	f.tracker.End(status, failed, result.ChangeIDs)
+	return f.tracker.End(status, failed, result.ChangeIDs)
 }

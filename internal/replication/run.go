@@ -186,7 +186,9 @@ func (r *Runner) copy(ctx context.Context, cycle *Cycle, held process.Locks, sta
 	follower := r.follow(ctx, cycle, status, result.LogFile)
 	clean := migratekit.NewRedactor(r.job(cycle, status), os.Environ()).Redact
 	err = r.copyFollowed(ctx, cycle, held, status, before, follower, result)
-	follower.end(ctx, cycle, result, err, clean)
+	if failed := follower.end(ctx, cycle, result, err, clean); failed != nil {
+		r.log.WarnContext(ctx, "Unable to complete the file with the progress", "vm_path", status.VM.Path, "error", failed.Error())
+	}
 	return err
 }
 

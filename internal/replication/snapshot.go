@@ -147,7 +147,7 @@ func (r *Runner) measure(ctx context.Context, status *cbt.Status, previous map[i
 func (r *Runner) changedSince(ctx context.Context, moid, snapshot string, disk vsphere.Disk, since string) (vsphere.ChangedAreas, error) {
 	areas, err := r.vcenter.ChangedBytes(ctx, moid, snapshot, disk, since)
 	if _, unusable := errors.AsType[*vsphere.ChangeTrackingUnusableError](err); unusable {
-		return vsphere.ChangedAreas{Bytes: disk.Capacity}, nil
+		return vsphere.WholeDisk(disk.Capacity), nil
 	}
 	return areas, err
 }

@@ -17,6 +17,13 @@ type ChangedAreas struct {
 	Below [101]int64
 }
 
+// WholeDisk is a disk of which everything changed.
+func WholeDisk(capacity int64) ChangedAreas {
+	var all ChangedAreas
+	all.add(types.DiskChangeExtent{Length: capacity}, capacity)
+	return all
+}
+
 // add adds an area.
 func (c *ChangedAreas) add(area types.DiskChangeExtent, capacity int64) {
 	c.Bytes += area.Length
