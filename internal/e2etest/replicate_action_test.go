@@ -59,8 +59,12 @@ func TestReplicateAction(t *testing.T) {
 	t.Parallel()
 	c := newCrossing(t)
 	c.needs("1.14.0")
-	c.write(filepath.Join(c.dir, "main.tf"), requiresVMA+nightly)
 	invoke := []string{"apply", "-auto-approve", "-invoke=action.vma_replicate.web"}
+	c.write(filepath.Join(c.dir, "main.tf"), requiresVMA+strings.Replace(nightly, "availability_zone = \"nova\"", "volume_type = \"golden\"", 1))
+	if output := c.terraform(1, invoke...); !strings.Contains(output, "Invalid openstack.volume_type") {
+		t.Errorf("a mistake:\n%s", output)
+	}
+	c.write(filepath.Join(c.dir, "main.tf"), requiresVMA+nightly)
 	output := c.terraform(0, invoke...)
 	for _, want := range []string{"Starting migratekit", "Disk copied", "was full and copied 2147483648 bytes"} {
 		if !strings.Contains(output, want) {
@@ -87,9 +91,5 @@ func TestReplicateAction(t *testing.T) {
 	}
 	if left := c.vm.Snapshots(); len(left) > 0 {
 		t.Errorf("snapshots left: %v", left)
-	}
-	c.write(filepath.Join(c.dir, "main.tf"), requiresVMA+strings.Replace(nightly, "availability_zone = \"nova\"", "volume_type = \"golden\"", 1))
-	if output := c.terraform(1, invoke...); !strings.Contains(output, "Invalid openstack.volume_type") {
-		t.Errorf("a mistake:\n%s", output)
 	}
 }
