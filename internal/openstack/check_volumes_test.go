@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func TestCheckVolumes(t *testing.T) {
 		request, volume := fine(), copied()
 		request.Host = func(context.Context) (string, error) { return here, nil }
 		test.change(&volume, &request)
-		volume.Status = orNone(volume.Status, "available")
+		volume.Status = cmp.Or(volume.Status, "available")
 		known := &facts{own: []Volume{volume}, types: []named{{"7a", "ssd"}}, host: here}
 		if request.Host == nil {
 			known.host = ""

@@ -1,6 +1,7 @@
 package openstack
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -90,7 +91,7 @@ func (r Request) checkPort(i int, network NetworkRequest, known *facts) []Proble
 	if found == nil {
 		for _, each := range known.ports {
 			if each.network == network.NetworkID && network.IP != "" && slices.Contains(each.addresses, network.SubnetID+" "+network.IP) {
-				return problem("ip", "%s is taken by the port %s (%s). Choose another address, or delete the port.", network.IP, each.id, orNone(each.owner, "without a server"))
+				return problem("ip", "%s is taken by the port %s (%s). Choose another address, or delete the port.", network.IP, each.id, cmp.Or(each.owner, "without a server"))
 			}
 		}
 		return nil
@@ -99,7 +100,7 @@ func (r Request) checkPort(i int, network NetworkRequest, known *facts) []Proble
 	inSubnet := func(address string) bool { return strings.HasPrefix(address, network.SubnetID+" ") }
 	switch {
 	case found.owner != "" || found.device != "":
-		return problem("mac", "The port %s with the MAC address %s belongs to %s (%s). A server with this card would not start.", found.id, network.MAC, orNone(found.device, "another device"), found.owner)
+		return problem("mac", "The port %s with the MAC address %s belongs to %s (%s). A server with this card would not start.", found.id, network.MAC, cmp.Or(found.device, "another device"), found.owner)
 	case !slices.ContainsFunc(found.addresses, inSubnet):
 		return problem("subnet_id", "The port %s with the MAC address %s has no address in the subnet %s. %s", found.id, network.MAC, network.SubnetID, kept)
 	case network.IP != "" && !slices.Contains(found.addresses, network.SubnetID+" "+network.IP):
@@ -107,20 +108,13 @@ func (r Request) checkPort(i int, network NetworkRequest, known *facts) []Proble
 			strings.Join(strings.Fields(found.addresses[0])[1:], ""), network.IP, kept)
 	case len(r.SecurityGroupIDs) > 0 && !sameSet(found.groups, r.SecurityGroupIDs):
 		return []Problem{{At: []any{"openstack", "security_group_ids"}, Error: r.Cutover, Text: fmt.Sprintf(
-			"The port %s with the MAC address %s has the security groups %s. %s", found.id, network.MAC, orNone(strings.Join(found.groups, ", "), "none"), kept)}}
+			"The port %s with the MAC address %s has the security groups %s. %s", found.id, network.MAC, cmp.Or(strings.Join(found.groups, ", "), "none"), kept)}}
 	}
 	return nil
 }
 
 func mapping(i int, attribute string) []any {
 	return []any{"openstack", "network_mappings", i, attribute}
-}
-
-func orNone(text, none string) string {
-	if text == "" {
-		return none
-	}
-	return text
 }
 
 func sameSet(a, b []string) bool {

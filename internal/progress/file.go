@@ -67,14 +67,22 @@ const (
 // Path returns the path of the progress of a log.
 func Path(log string) string { return strings.TrimSuffix(log, logSuffix) + fileSuffix }
 
-// write replaces a file atomically. Only its owner can read it.
-func (f File) write(path string) error {
+func (f File) encode() ([]byte, error) {
 	encoded, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
-		return fmt.Errorf("encode the progress: %w", err)
+		return nil, fmt.Errorf("encode the progress: %w", err)
+	}
+	return append(encoded, '\n'), nil
+}
+
+// write replaces a file atomically. Only its owner can read it.
+func (f File) write(path string) error {
+	encoded, err := f.encode()
+	if err != nil {
+		return err
 	}
 	next := path + ".new"
-	err = os.WriteFile(next, append(encoded, '\n'), 0o600)
+	err = os.WriteFile(next, encoded, 0o600)
 	if err == nil {
 		err = os.Rename(next, path)
 	}
@@ -87,17 +95,17 @@ func (f File) write(path string) error {
 
 // overwrite replaces the content of a file in place: that needs no room on a full disk.
 func (f File) overwrite(path string) error {
-	encoded, err := json.MarshalIndent(f, "", "  ")
+	encoded, err := f.encode()
 	if err != nil {
-		return fmt.Errorf("encode the progress: %w", err)
+		return err
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("complete the progress: %w", err)
 	}
-	_, err = file.Write(append(encoded, '\n'))
+	_, err = file.Write(encoded)
 	if err == nil {
-		err = file.Truncate(int64(len(encoded) + 1))
+		err = file.Truncate(int64(len(encoded)))
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("complete the progress: %w", err)

@@ -159,14 +159,15 @@ func (r *replicationResource) refreshTarget(
 		state.setTracking(ctx, status, loadVolumes(ctx, private), diags)
 		return
 	}
-	seen := replication.SeeVolumes(status.VM, all)
+	volumes := replication.VolumesOf(status.VM, all)
+	seen := replication.SeenVolumes(volumes)
 	state.setTracking(ctx, status, seen, diags)
 	if previous, _ := state.previous(ctx, *state, diags); loadVolumes(ctx, private) != nil || !seen.Match(previous) {
 		// State of the first release has no volumes. To add what it tells anyway would look like drift.
 		diags.Append(saveVolumes(ctx, private, seen)...)
 	}
 	if !state.Volumes.IsNull() || !state.TargetIntact.IsNull() {
-		state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
+		state.Volumes = volumesValue(volumes, diags)
 	}
 	id := replication.CutOverTo(status.VM, all)
 	if id == "" {
@@ -178,7 +179,7 @@ func (r *replicationResource) refreshTarget(
 	}
 	state.Status, state.Cutover, state.LastError = types.StringValue(statusCutOver), types.BoolValue(true), types.StringNull()
 	state.Server, state.TrackingIntact = serverValue(server, diags), types.BoolValue(true)
-	state.Volumes = volumesValue(replication.VolumesOf(status.VM, all), diags)
+	state.Volumes = volumesValue(volumes, diags)
 	if !state.TargetIntact.IsNull() {
 		state.TargetIntact = types.BoolValue(true)
 	}

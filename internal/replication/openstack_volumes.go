@@ -21,11 +21,6 @@ type SeenVolume struct {
 	Epoch string `json:"epoch"`
 }
 
-// SeeVolumes returns what planning needs of the volumes of a VM. all may have those of other VMs.
-func SeeVolumes(vm *vsphere.VM, all []openstack.Volume) Volumes {
-	return SeenVolumes(VolumesOf(vm, all))
-}
-
 // SeenVolumes returns what planning needs of volumes, by device key.
 func SeenVolumes(volumes map[int32]openstack.Volume) Volumes {
 	seen := Volumes{}
