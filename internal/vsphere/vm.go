@@ -43,8 +43,6 @@ type VM struct {
 	ConsolidationNeeded  bool
 	// Encrypted is true if the VM's home is encrypted, as it is with encrypted disks or a virtual TPM.
 	Encrypted bool
-	// Windows is true if the configured guest OS is Windows.
-	Windows bool
 	// EFI is true if the VM boots with EFI.
 	EFI bool
 	// ToolsRunning is true if VMware Tools is running in the guest.
@@ -125,7 +123,6 @@ var vmProperties = []string{
 	"config.changeTrackingEnabled",
 	"config.firmware",
 	"config.flags",
-	"config.guestId",
 	"config.hardware.device",
 	"config.hardware.memoryMB",
 	"config.hardware.numCPU",
@@ -176,7 +173,6 @@ func newVM(from *mo.VirtualMachine) *VM {
 		vm.Template = config.Template
 		vm.Encrypted = config.KeyId != nil
 		vm.EFI = config.Firmware == string(types.GuestOsDescriptorFirmwareTypeEfi)
-		vm.Windows = strings.HasPrefix(strings.ToLower(config.GuestId), "win")
 		vm.HardwareVersion = hardwareVersion(config.Version)
 		vm.ChangeTracking = config.ChangeTrackingEnabled != nil && *config.ChangeTrackingEnabled
 		vm.SnapshotLocked = config.Flags.SnapshotLocked != nil && *config.Flags.SnapshotLocked
