@@ -112,7 +112,7 @@ func (m *Manager) read(ctx context.Context, name vsphere.Name) (*Status, error) 
 
 // ReadFolder reads all VMs below a folder from vCenter, sorted by path.
 func (m *Manager) ReadFolder(ctx context.Context, folder string) (statuses []*Status, unreadable []error, err error) {
-	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder)
+	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder, false)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -87,7 +87,7 @@ func (m *Manager) Reset(ctx context.Context, moid string) (*Status, error) {
 		return nil, &StageError{StageRead, err}
 	}
 	if reasons := before.resetBlockers(); len(reasons) > 0 {
-		return nil, &StageError{StageRefuse, &BlockedError{VM: before.VM.Path, Reasons: reasons, Reset: true}}
+		return nil, &StageError{StageRefuse, &BlockedError{VM: before.VM.Path, Reasons: texts(reasons), Reset: true}}
 	}
 	if before, err = m.removeLeftovers(ctx, before); err != nil {
 		return nil, &StageError{StageTidy, err}

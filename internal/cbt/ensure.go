@@ -151,7 +151,10 @@ func (m *Manager) logChangeIDs(ctx context.Context, status *Status) {
 	}
 }
 
-const poweredOff = "poweredOff"
+const (
+	poweredOn  = "poweredOn"
+	poweredOff = "poweredOff"
+)
 
 // needsStun reports whether a flag change waits for a stun: the VM is running or suspended.
 func (s *Status) needsStun() bool { return s.VM.PowerState != poweredOff }

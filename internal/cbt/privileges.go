@@ -1,9 +1,6 @@
 package cbt
 
-import (
-	"context"
-	"fmt"
-)
+import "context"
 
 // Blockers returns the reasons why CBT cannot be made to work on the VM, including missing privileges. It calls
 // vCenter once, or not at all if CBT works already.
@@ -16,10 +13,14 @@ func (m *Manager) AllBlockers(ctx context.Context, statuses []*Status, allowExis
 	needs := map[string]requirement{}
 	for _, s := range statuses {
 		if needed := privileges(s.steps()); len(needed) > 0 {
-			needs[s.VM.Moid] = requirement{needed, s.Blockers(allowExistingSnapshots)}
+			needs[s.VM.Moid] = requirement{privileges: needed, blockers: s.blockers(allowExistingSnapshots)}
 		}
 	}
-	return m.unmetRequirements(ctx, needs)
+	blockers := map[string][]string{}
+	for moid, findings := range m.unmetRequirements(ctx, needs) {
+		blockers[moid] = texts(findings)
+	}
+	return blockers
 }
 
 // ResetBlockers returns the reasons why CBT cannot be reset, including missing privileges. It calls vCenter once.
@@ -27,17 +28,26 @@ func (m *Manager) ResetBlockers(ctx context.Context, status *Status) []string {
 	if m.cycling(status.VM.Moid) {
 		return nil // Reset waits for the cycle and checks again
 	}
-	return m.unmetRequirements(ctx, map[string]requirement{status.VM.Moid: {privileges(status.resetSteps()), status.resetBlockers()}})[status.VM.Moid]
+	needs := requirement{privileges: privileges(status.resetSteps()), blockers: status.resetBlockers()}
+	return texts(m.unmetRequirements(ctx, map[string]requirement{status.VM.Moid: needs})[status.VM.Moid])
 }
 
 // requirement lists the privileges that an operation needs on a VM, and what else blocks it.
-type requirement struct{ privileges, blockers []string }
+type requirement struct {
+	privileges []string
+	// encrypted adds the privilege to read the disks of an encrypted VM.
+	encrypted bool
+	blockers  []Finding
+}
 
 // unmetRequirements returns all blockers, including missing privileges, by managed object ID. It calls vCenter at most once.
-func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requirement) map[string][]string {
-	blockers, needed := map[string][]string{}, map[string][]string{}
+func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requirement) map[string][]Finding {
+	blockers, needed := map[string][]Finding{}, map[string][]string{}
 	for moid, n := range needs {
 		blockers[moid] = n.blockers
+		if n.encrypted {
+			n.privileges = append(n.privileges, ReadEncrypted)
+		}
 		if len(n.privileges) > 0 {
 			needed[moid] = n.privileges
 		}
@@ -52,8 +62,11 @@ func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requir
 	}
 	for moid, lacks := range missing {
 		for _, privilege := range lacks {
-			blockers[moid] = append(blockers[moid],
-				fmt.Sprintf("the account has no privilege %s on it: add the privilege to the account's role", privilege))
+			f := missingPrivilege.found("the account has no privilege %s on it", privilege)
+			if privilege == ReadEncrypted {
+				f = encrypted.found("it is encrypted, and the account has no privilege %s on it, so migratekit cannot read its disks", privilege)
+			}
+			blockers[moid] = append(blockers[moid], f)
 		}
 	}
 	return blockers

@@ -24,10 +24,11 @@ type DiskStatus struct {
 func NewStatus(vm *vsphere.VM) *Status {
 	s := &Status{VM: vm}
 	for _, disk := range vm.Disks {
-		d := DiskStatus{Disk: disk, Reason: untrackable(disk)}
-		d.Trackable = d.Reason == ""
+		why, not := untrackable(disk)
+		d := DiskStatus{Disk: disk, Trackable: !not}
 		switch {
-		case !d.Trackable:
+		case not:
+			d.Reason = why.Problem
 		case !vm.ChangeTracking:
 			d.Reason = "CBT is disabled on the virtual machine"
 		case disk.ChangeID == "":

@@ -167,6 +167,10 @@ func (r *cbtResource) refuse(
 		resp.Diagnostics.Append(newVMProblem(hintDestroy(vmDiagnostic(plan.verb(state), config.at(), blocked), state != nil)))
 	}
 	warnConsolidation(status.VM, &resp.Diagnostics)
+	if defect, ok := status.HostDefect(); ok {
+		resp.Diagnostics.AddAttributeWarning(config.at(), onVM("Host With a CBT Defect", status.VM.Path),
+			fmt.Sprintf("CBT can be enabled on %q, but increments can miss changes, because %s.", status.VM.Path, defect.Text()))
+	}
 }
 
 func (r *cbtResource) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {

@@ -239,7 +239,7 @@ func (p *providerData) leftover(ctx context.Context, id string) func(vsphere.Sna
 	if p.onLeftoverSnapshot != onLeftoverRemove {
 		return nil
 	}
-	return func(s vsphere.Snapshot) bool { return replication.IsLeftover(s) && !p.runner.InUse(ctx, id) }
+	return func(s vsphere.Snapshot) bool { return cbt.IsLeftover(s) && !p.runner.InUse(ctx, id) }
 }
 
 func (p *providerData) wasRefreshed(id string) bool {

@@ -56,8 +56,10 @@ func (m replicationModel) lastCycleDone() replication.LastCycle {
 		return fallback
 	}
 	ended, _ := attributes["ended_at"].(types.String)
+	kind, _ := attributes["kind"].(types.String)
 	if at, err := time.Parse(time.RFC3339, ended.ValueString()); err == nil && m.Status.ValueString() == statusReplicated {
 		last.EndedAt, last.ChangedBytes, last.BytesPerSecond = at, number("changed_bytes", -1), number("bytes_per_second", 0)
+		last.Kind, last.Took = cbt.Kind(kind.ValueString()), time.Duration(number("duration_seconds", 0))*time.Second
 	}
 	return last
 }

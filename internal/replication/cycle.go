@@ -10,12 +10,6 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
 
-// snapshotName is the name of migratekit's own snapshot.
-const snapshotName = "migratekit"
-
-// IsLeftover reports whether a snapshot is migratekit's: before a run, one that an earlier run left.
-func IsLeftover(s vsphere.Snapshot) bool { return s.Name == snapshotName }
-
 // Cycle configures one run of migratekit.
 type Cycle struct {
 	// Moid is the managed object ID of the VM.

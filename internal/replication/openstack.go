@@ -73,9 +73,6 @@ func (t *OpenStack) Check(ctx context.Context, place migratekit.Place, source So
 	if len(problems) > 0 {
 		f.Errors = append(f.Errors, &ImpossibleError{Problems: problems})
 	}
-	if t.found == nil {
-		t.warnGrown(source, &f)
-	}
 	if t.Final() {
 		t.checkCutover(source, &f)
 	}
@@ -229,20 +226,6 @@ func (t *OpenStack) checkCards(vm *vsphere.VM, f *Findings) {
 
 // UnreachableText is what a warning says if OpenStack cannot be reached; it has a verb for the cause.
 const UnreachableText = "OpenStack cannot be reached, so nothing about the target was checked: %s. The state is used instead."
-
-func (t *OpenStack) warnGrown(source Source, f *Findings) {
-	var grown []string
-	for _, disk := range source.Status.Disks {
-		if before := source.Sizes[disk.Key]; before > 0 && disk.Capacity > before {
-			grown = append(grown, fmt.Sprintf("%s from %d to %d bytes", disk, before, disk.Capacity))
-		}
-	}
-	if len(grown) > 0 {
-		f.warn(SubjectVM, "Disks Grew Since the Last Cycle",
-			"Disks of %q are larger than at their last copy: %s. migratekit does not extend their volumes: extend them in OpenStack before this cycle.",
-			source.Status.VM.Path, strings.Join(grown, ", "))
-	}
-}
 
 // Job implements Target.
 func (t *OpenStack) Job(common migratekit.Common, _ Source) migratekit.Job {

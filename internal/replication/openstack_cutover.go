@@ -23,6 +23,29 @@ type LastCycle struct {
 	EndedAt time.Time
 	// ChangedBytes is what it had to copy, negative if unknown. BytesPerSecond is 0 if unknown.
 	ChangedBytes, BytesPerSecond int64
+	// Kind is "" and Took 0 if only the volumes tell of the cycle.
+	Kind cbt.Kind
+	Took time.Duration
+}
+
+// String says what the cycle cost.
+func (l LastCycle) String() string {
+	what := "cycle"
+	switch l.Kind {
+	case cbt.Full:
+		what = "full copy"
+	case cbt.Incremental:
+		what = "increment"
+	case cbt.Mixed:
+	}
+	amount, rate := fmt.Sprintf("%.1f GB", float64(l.ChangedBytes)/1e9), ""
+	if l.BytesPerSecond > 0 {
+		rate = fmt.Sprintf(" (%d MB/s)", l.BytesPerSecond/1_000_000)
+	}
+	if l.Took == 0 {
+		return fmt.Sprintf("The last %s copied %s, %s ago%s.", what, amount, rounded(time.Since(l.EndedAt)), rate)
+	}
+	return fmt.Sprintf("The last %s took %s for %s, %s ago%s.", what, rounded(l.Took), amount, rounded(time.Since(l.EndedAt)), rate)
 }
 
 // last returns the last cycle: of the state, or of the volumes, where cycles outside Terraform leave their end.
@@ -76,11 +99,7 @@ func (t *OpenStack) checkCutover(source Source, f *Findings) {
 		notes[0] = fmt.Sprintf("%q is off already. This apply copies the remaining changes and boots the new server.", vm.Path)
 	}
 	if !last.EndedAt.IsZero() && last.ChangedBytes >= 0 {
-		took := ""
-		if last.BytesPerSecond > 0 {
-			took = fmt.Sprintf(" at %d MB/s", last.BytesPerSecond/1_000_000)
-		}
-		notes = append(notes, fmt.Sprintf("The last cycle copied %.1f GB%s, %s ago.", float64(last.ChangedBytes)/1e9, took, ago(last.EndedAt)))
+		notes = append(notes, last.String())
 	}
 	if !t.Limits.Set {
 		notes = append(notes, t.lastNotes(status, last)...)
@@ -94,13 +113,15 @@ func (t *OpenStack) checkCutover(source Source, f *Findings) {
 	f.warn(SubjectCutover, "Source Will Be Shut Down", "%s", strings.Join(notes, "\n\n"))
 }
 
-// ago says in whole minutes or hours how long something is past.
-func ago(at time.Time) string {
-	past := time.Since(at)
-	if past < 2*time.Hour {
-		return fmt.Sprintf("%d min", int(past.Minutes()))
+// rounded says a duration in whole seconds, minutes or hours.
+func rounded(d time.Duration) string {
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
 	}
-	return fmt.Sprintf("%d h", int(past.Hours()))
+	return fmt.Sprintf("%d h", int(d.Hours()))
 }
 
 // lastNotes warn about a cutover without a recent cycle before it.

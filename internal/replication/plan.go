@@ -65,6 +65,6 @@ func withoutLeftovers(cycle *Cycle, status *cbt.Status) *cbt.Status {
 		return status
 	}
 	vm := *status.VM
-	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), IsLeftover)
+	vm.Snapshots = slices.DeleteFunc(slices.Clone(vm.Snapshots), cbt.IsLeftover)
 	return cbt.NewStatus(&vm)
 }

@@ -113,11 +113,27 @@ func preflight(
 			"%q has disks in the format SeSparse. They can be tracked, but migratekit is known not to read them: %s. Move them to another datastore or format (storage vMotion) before the first cycle.",
 			status.VM.Path, strings.Join(sparse, ", "))
 	}
+	f.checkGrown(cycle, status)
+	if defect, ok := status.HostDefect(); ok {
+		f.warn(SubjectVM, "Host With a CBT Defect", "Increments of %q can miss changes, because %s.", status.VM.Path, defect.Text())
+	}
 	return f
 }
 
-// readEncrypted is the privilege that reading the disks of an encrypted VM through its host (NFC) needs.
-const readEncrypted = "Cryptographer.Access"
+// checkGrown reports disks that are larger than at their last copy.
+func (f *Findings) checkGrown(cycle *Cycle, status *cbt.Status) {
+	var grown []string
+	for _, disk := range status.Disks {
+		if before := cycle.Sizes[disk.Key]; before > 0 && disk.Capacity > before {
+			grown = append(grown, fmt.Sprintf("%s from %d to %d bytes", disk, before, disk.Capacity))
+		}
+	}
+	if len(grown) > 0 {
+		f.warn(SubjectVM, "Disks Grew Since the Last Cycle",
+			"Disks of %q are larger than at their last copy: %s. migratekit does not extend the copy: extend the volume or the export before this cycle, if it is still as small as the disk was.",
+			status.VM.Path, strings.Join(grown, ", "))
+	}
+}
 
 // checkEncrypted calls vCenter only for an encrypted VM.
 func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error {
@@ -125,7 +141,7 @@ func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error
 	if !vm.Encrypted {
 		return nil
 	}
-	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {readEncrypted}})
+	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {cbt.ReadEncrypted}})
 	if err != nil {
 		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
 	}
@@ -134,7 +150,7 @@ func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error
 	}
 	return []error{&ImpossibleError{Problems: []string{fmt.Sprintf(
 		"%s is encrypted, and the account has no privilege %s on it, so migratekit cannot read its disks: add the privilege to the account's role",
-		vm.Path, readEncrypted)}}}
+		vm.Path, cbt.ReadEncrypted)}}}
 }
 
 // checkLost reports disks whose increments cannot continue.

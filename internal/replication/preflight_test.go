@@ -22,10 +22,12 @@ func TestWarningsAboutTheVM(t *testing.T) {
 		change func(*vsphere.VM)
 		want   []string // a part of each
 	}{
-		"none":                 {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size}}, 2, nil, nil},
-		"SeSparse":             {&Cycle{Target: exports(2000, 2001)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, []string{"SeSparse"}},
-		"SeSparse, not copied": {&Cycle{Target: exports(2000)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, nil},
-		"a disk that grew":     {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size - 1}}, 1, nil, []string{"from 1073741823 to 1073741824 bytes"}},
+		"none":                       {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size}}, 2, nil, nil},
+		"SeSparse":                   {&Cycle{Target: exports(2000, 2001)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, []string{"SeSparse"}},
+		"SeSparse, not copied":       {&Cycle{Target: exports(2000)}, 2, func(vm *vsphere.VM) { vm.Disks[1].Backing = vsphere.BackingSeSparse }, nil},
+		"an ESXi with a defect":      {&Cycle{Target: exports(2000)}, 1, func(vm *vsphere.VM) { vm.HostProduct = vsphere.Product{Version: "6.0.0", Build: "3073146"} }, []string{"KB 2136854"}},
+		"a disk that grew, exported": {&Cycle{Target: exports(2000), Sizes: map[int32]int64{2000: size - 1}}, 1, nil, []string{"from 1073741823 to 1073741824 bytes"}},
+		"a disk that grew":           {&Cycle{Target: openStack(false), Sizes: map[int32]int64{2000: size - 1}}, 1, nil, []string{"from 1073741823 to 1073741824 bytes"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -67,8 +69,13 @@ func TestCutoverIsGuarded(t *testing.T) {
 		"an old cycle":   {func(_ *vsphere.VM, t *OpenStack) { t.Last = ago(2*day, 1) }, "", "more than a day ago", ""},
 		"what the last one cost": {func(_ *vsphere.VM, t *OpenStack) {
 			t.Last = ago(6*time.Hour, 3_100_000_000)
-			t.Last.BytesPerSecond = 13_000_000
-		}, "", "The last cycle copied 3.1 GB at 13 MB/s, 6 h ago.", ""},
+			t.Last.BytesPerSecond, t.Last.Took, t.Last.Kind = 13_000_000, 4*time.Minute, cbt.Incremental
+		}, "", "The last increment took 4 min for 3.1 GB, 6 h ago (13 MB/s).", ""},
+		"what the volumes tell of it": {func(_ *vsphere.VM, t *OpenStack) { t.Last = ago(30*time.Second, 3_100_000_000) }, "", "The last cycle copied 3.1 GB, 30 s ago.", ""},
+		"a first copy": {func(_ *vsphere.VM, t *OpenStack) {
+			t.Last = ago(90*time.Minute, 0)
+			t.Last.Took, t.Last.Kind = 90*time.Second, cbt.Full
+		}, "", "The last full copy took 90 s for 0.0 GB, 90 min ago.", ""},
 		"several disks":       {nil, "", "the first one only", ""},
 		"converted by hand":   {func(_ *vsphere.VM, t *OpenStack) { t.RunV2V = new(false) }, "", "", "the first one only"},
 		"no tools":            {func(vm *vsphere.VM, _ *OpenStack) { vm.ToolsRunning = false }, "VMware Tools do not run in /DC0/vm/web01", "", ""},

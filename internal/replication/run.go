@@ -91,7 +91,7 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, resu
 		return err
 	}
 	defer held.Release()
-	if slices.ContainsFunc(status.VM.Snapshots, IsLeftover) { // a run that has just ended may have removed it
+	if slices.ContainsFunc(status.VM.Snapshots, cbt.IsLeftover) { // a run that has just ended may have removed it
 		if status, err = r.manager.ReadUncached(ctx, cycle.Moid); err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (r *Runner) gate(ctx context.Context, cycle *Cycle, status *cbt.Status, res
 // leftovers removes migratekit's snapshots of earlier runs, or returns a LeftoverError. migratekit would stop and ask what to
 // do with them.
 func (r *Runner) leftovers(ctx context.Context, cycle *Cycle, status *cbt.Status) (removed bool, err error) {
-	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return !IsLeftover(s) })
+	found := slices.DeleteFunc(slices.Clone(status.VM.Snapshots), func(s vsphere.Snapshot) bool { return !cbt.IsLeftover(s) })
 	if len(found) == 0 {
 		return false, nil
 	}

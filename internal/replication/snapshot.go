@@ -98,7 +98,7 @@ func (r *Runner) next(ctx context.Context, cycle *Cycle, status *cbt.Status, w *
 }
 
 func isNew(s vsphere.Snapshot, before *vsphere.VM) bool {
-	return s.Name == snapshotName &&
+	return cbt.IsLeftover(s) &&
 		!slices.ContainsFunc(before.Snapshots, func(old vsphere.Snapshot) bool { return old.Moid == s.Moid })
 }
 
@@ -216,7 +216,7 @@ func (r *Runner) removeOwn(ctx context.Context, before *cbt.Status, seen []strin
 	})
 	if err != nil {
 		return fmt.Errorf("a snapshot %q of this run may still be on %s; the next run names it, or remove it by hand: %w",
-			snapshotName, before.VM.Path, err)
+			cbt.MigratekitSnapshot, before.VM.Path, err)
 	}
 	return nil
 }

@@ -113,7 +113,7 @@ func TestPathOfAVMInAVApp(t *testing.T) {
 	if err != nil || read.Path != "/DC0/vm/prod/shop/web01" {
 		t.Errorf("path %q, %v", read.Path, err)
 	}
-	vms, unreadable, err := client.FolderVMs(t.Context(), "")
+	vms, unreadable, err := client.FolderVMs(t.Context(), "", false)
 	if err != nil || len(unreadable) > 0 || len(vms) != 1 || vms[0].Path != "/DC0/vm/prod/shop/web01" {
 		t.Errorf("%+v, %v, %v", vms, unreadable, err)
 	}
@@ -450,7 +450,7 @@ func TestCallsOfAnEstate(t *testing.T) {
 	}
 	client := newClient(t, config(vcenter))
 	for _, folder := range []string{"", "/", "/DC0", "/DC0/vm"} {
-		vms, unreadable, err := client.FolderVMs(t.Context(), folder)
+		vms, unreadable, err := client.FolderVMs(t.Context(), folder, false)
 		if err != nil || len(vms) != 30 || len(unreadable) != 0 {
 			t.Fatalf("%q: %d VMs, %v, %v", folder, len(vms), unreadable, err)
 		}
@@ -459,7 +459,7 @@ func TestCallsOfAnEstate(t *testing.T) {
 		}
 	}
 	vcenter.ResetCalls()
-	if _, _, err := client.FolderVMs(t.Context(), "/DC0/vm/f1"); err != nil {
+	if _, _, err := client.FolderVMs(t.Context(), "/DC0/vm/f1", false); err != nil {
 		t.Fatal(err)
 	}
 	n := 0

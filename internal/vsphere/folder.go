@@ -3,6 +3,7 @@ package vsphere
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,25 +23,26 @@ func (e *NotFolderError) Error() string {
 }
 
 // FolderVMs reads all VMs and templates in a folder or datacenter and below it, sorted by path; "" or "/" means the
-// whole inventory. It makes one lookup, creates and destroys one view, and reads a page per 500 objects (VMs and
-// their ancestors). If the session is lost meanwhile, it starts over once. unreadable holds an error for each VM
-// that could not be read. Errors: ErrNotFound, NotFolderError and those of every call.
-func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unreadable []error, err error) {
+// whole inventory. details adds their Details. It makes one lookup, creates and destroys one view, and reads a page per
+// 500 objects (VMs and what is around them). If the session is lost meanwhile, it starts over once. unreadable holds an
+// error for each VM that could not be read. Errors: ErrNotFound, NotFolderError and those of every call.
+func (c *Client) FolderVMs(ctx context.Context, folder string, details bool) (vms []*VM, unreadable []error, err error) {
 	var below *collected
 	err = c.do(ctx, "list virtual machines", func(vim *vim25.Client) error {
 		var view types.ManagedObjectReference
-		below, view, err = listBelow(ctx, vim, folder)
+		below, view, err = listBelow(ctx, vim, folder, details)
 		if gone, ok := faultOf(err).(*types.ManagedObjectNotFound); ok && gone.Obj == view {
-			below, _, err = listBelow(ctx, vim, folder) // the view ended with its session
+			below, _, err = listBelow(ctx, vim, folder, details) // the view ended with its session
 		}
 		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
+	all := below.vms()
 	reported := map[string]bool{} // report the same unreadable ancestor once
-	for _, vm := range below.vms() {
-		switch {
+	for _, moid := range slices.Sorted(maps.Keys(all)) {
+		switch vm := all[moid]; {
 		case vm.err == nil:
 			vms = append(vms, vm.value)
 		case !reported[vm.err.Error()]:
@@ -48,12 +50,12 @@ func (c *Client) FolderVMs(ctx context.Context, folder string) (vms []*VM, unrea
 			unreadable = append(unreadable, vm.err)
 		}
 	}
-	slices.SortFunc(vms, func(a, b *VM) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortStableFunc(vms, func(a, b *VM) int { return strings.Compare(a.Path, b.Path) })
 	return vms, unreadable, nil
 }
 
 // listBelow reads the VMs below a folder through a view. The caller needs the view to recognize its faults.
-func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *collected, view types.ManagedObjectReference, err error) {
+func listBelow(ctx context.Context, vim *vim25.Client, folder string, details bool) (below *collected, view types.ManagedObjectReference, err error) {
 	container, err := findFolder(ctx, vim, folder)
 	if err != nil {
 		return nil, view, err
@@ -66,13 +68,13 @@ func listBelow(ctx context.Context, vim *vim25.Client, folder string) (below *co
 	}
 	view = res.Returnval
 	defer destroyView(ctx, vim, view)
-	below = newCollected()
+	below = newCollected(details)
 	return below, view, retrieve(ctx, vim, types.PropertyFilterSpec{
-		PropSet: vmPropertySet(),
+		PropSet: vmPropertySet(details),
 		ObjectSet: []types.ObjectSpec{{
 			Obj: view, Skip: new(true),
 			SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{
-				Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: ancestors(),
+				Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: surroundings(details),
 			}},
 		}},
 	}, below.add)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/vim25"
@@ -13,30 +14,31 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// readVMs reads VMs by managed object ID, with their ancestors for the paths, in one call per page. The result
+// readVMs reads VMs by managed object ID, with their hosts and their ancestors for the paths, in one call per page. The result
 // omits missing VMs.
 func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer[*VM], error) {
 	spec := types.PropertyFilterSpec{
-		PropSet:                       vmPropertySet(),
+		PropSet:                       vmPropertySet(false),
 		ReportMissingObjectsInResults: new(true),
 	}
-	above := ancestors()
+	around := surroundings(false)
 	for _, moid := range moids {
-		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: vmRef(moid), Skip: new(false), SelectSet: above})
-		above = ancestorRefs() // a filter may define a name only once
+		spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: vmRef(moid), Skip: new(false), SelectSet: around})
+		around = surroundingRefs() // a filter may define a name only once
 	}
-	found := newCollected()
+	found := newCollected(false)
 	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
 		return retrieve(ctx, vim, spec, found.add)
 	})
 	return found.vms(), err
 }
 
-// ancestors walks from a VM up to the root folder; from a VM in a vApp, through the vApp's folder.
-func ancestors() []types.BaseSelectionSpec {
+// surroundings walks from a VM to its host, and up to the root folder; from a VM in a vApp, through the vApp's folder. For details, also to its
+// datastores and networks.
+func surroundings(details bool) []types.BaseSelectionSpec {
 	up := &types.SelectionSpec{Name: "parent"}
 	beside, around := &types.SelectionSpec{Name: "parentFolder"}, &types.SelectionSpec{Name: "outerVApp"}
-	return []types.BaseSelectionSpec{
+	from := []types.BaseSelectionSpec{
 		&types.TraversalSpec{
 			SelectionSpec: *up, Type: "ManagedEntity", Path: "parent",
 			Skip: new(false), SelectSet: []types.BaseSelectionSpec{up},
@@ -54,19 +56,35 @@ func ancestors() []types.BaseSelectionSpec {
 				},
 			},
 		},
+		fromVM("host", "runtime.host"),
 	}
+	if details {
+		from = append(from, fromVM("datastore", "datastore"), fromVM("network", "network"))
+	}
+	return from
 }
 
-// ancestorRefs refers to the traversals of ancestors by name.
-func ancestorRefs() []types.BaseSelectionSpec {
-	return []types.BaseSelectionSpec{&types.SelectionSpec{Name: "parent"}, &types.SelectionSpec{Name: "parentVApp"}}
+// fromVM walks along a property of a VM.
+func fromVM(name, path string) *types.TraversalSpec {
+	return &types.TraversalSpec{SelectionSpec: types.SelectionSpec{Name: name}, Type: "VirtualMachine", Path: path, Skip: new(false)}
 }
 
-func vmPropertySet() []types.PropertySpec {
+// surroundingRefs refers to the traversals of surroundings without details by name.
+func surroundingRefs() []types.BaseSelectionSpec {
+	return []types.BaseSelectionSpec{&types.SelectionSpec{Name: "parent"}, &types.SelectionSpec{Name: "parentVApp"}, &types.SelectionSpec{Name: "host"}}
+}
+
+func vmPropertySet(details bool) []types.PropertySpec {
+	ofVM := vmProperties
+	if details {
+		ofVM = slices.Concat(vmProperties, detailProperties)
+	}
 	return []types.PropertySpec{
-		{Type: "VirtualMachine", PathSet: vmProperties},
+		{Type: "VirtualMachine", PathSet: ofVM},
 		{Type: "ManagedEntity", PathSet: []string{"name", "parent"}},
 		{Type: "VirtualApp", PathSet: []string{"parentFolder"}},
+		{Type: "HostSystem", PathSet: []string{"config.product"}},
+		{Type: "OpaqueNetwork", PathSet: []string{"summary"}},
 	}
 }
 
@@ -97,34 +115,62 @@ func retrieve(
 	return nil
 }
 
-// collected has the retrieved VMs, their ancestors and the errors of unreadable objects.
+// collected has the retrieved VMs, what is around them and the errors of unreadable objects.
 type collected struct {
+	details    bool
 	machines   map[string]*VM
 	parents    map[string]*types.ManagedObjectReference // of the VMs
 	ancestors  map[types.ManagedObjectReference]mo.ManagedEntity
+	products   map[string]Product // of the hosts, by managed object ID
+	names      map[string]string  // of hosts, datastores and networks, by managed object ID
 	unreadable map[types.ManagedObjectReference]error
 }
 
-func newCollected() *collected {
+func newCollected(details bool) *collected {
 	return &collected{
+		details:    details,
 		machines:   map[string]*VM{},
 		parents:    map[string]*types.ManagedObjectReference{},
 		ancestors:  map[types.ManagedObjectReference]mo.ManagedEntity{},
+		products:   map[string]Product{},
+		names:      map[string]string{},
 		unreadable: map[types.ManagedObjectReference]error{},
 	}
 }
 
 func (s *collected) add(page []types.ObjectContent) {
 	for _, content := range page {
+		switch content.Obj.Type {
+		case "HostSystem", "Datastore", "Network", "DistributedVirtualPortgroup", "OpaqueNetwork":
+			s.addPlace(content)
+			continue
+		}
 		if err := s.addObject(content); err != nil {
 			s.unreadable[content.Obj] = err
 		}
 	}
 }
 
+// addPlace takes what the account may read of a host, a datastore or a network.
+func (s *collected) addPlace(content types.ObjectContent) {
+	for _, property := range content.PropSet {
+		switch value := property.Val.(type) {
+		case string:
+			if property.Name == "name" {
+				s.names[content.Obj.Value] = value
+			}
+		case types.AboutInfo:
+			s.products[content.Obj.Value] = Product{Version: value.Version, Build: value.Build}
+		case types.OpaqueNetworkSummary:
+			s.names[value.OpaqueNetworkId] = value.Name
+		}
+	}
+}
+
 func (s *collected) addObject(content types.ObjectContent) error {
 	unreadable := checkReadable(content)
-	if _, inaccessible := errors.AsType[*InaccessibleError](unreadable); unreadable != nil && !inaccessible {
+	inaccessible, ok := errors.AsType[*InaccessibleError](unreadable)
+	if unreadable != nil && !ok {
 		return unreadable
 	}
 	content.MissingSet = nil
@@ -132,9 +178,16 @@ func (s *collected) addObject(content types.ObjectContent) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", content.Obj.Value, typed(err))
 	}
-	if vm, ok := object.(mo.VirtualMachine); ok {
-		s.machines[vm.Self.Value] = newVM(&vm)
-		s.parents[vm.Self.Value] = cmp.Or(vm.Parent, vm.ParentVApp)
+	if from, ok := object.(mo.VirtualMachine); ok {
+		vm := newVM(&from)
+		if s.details {
+			vm.Details = newDetails(&from, vm.Disks)
+		}
+		s.machines[vm.Moid] = vm
+		s.parents[vm.Moid] = cmp.Or(from.Parent, from.ParentVApp)
+		if inaccessible != nil {
+			inaccessible.VM = vm
+		}
 		return unreadable
 	} else if entity, ok := object.(mo.IsManagedEntity); ok {
 		ancestor := entity.GetManagedEntity()
@@ -146,27 +199,40 @@ func (s *collected) addObject(content types.ObjectContent) error {
 	return nil
 }
 
+// nameSurroundings fills in what is known of the VM's host, datastores and networks.
+func (s *collected) nameSurroundings(vm *VM) {
+	vm.HostProduct = s.products[vm.Host]
+	if vm.Details == nil {
+		return
+	}
+	vm.Details.Host = s.names[vm.Host]
+	for _, datastore := range vm.Datastores {
+		if name := s.names[datastore]; name != "" {
+			vm.Details.Datastores = append(vm.Details.Datastores, name)
+		}
+	}
+	slices.Sort(vm.Details.Datastores)
+	for i, card := range vm.Cards {
+		vm.Cards[i].Network = cmp.Or(s.names[card.network], card.network)
+	}
+}
+
 // vms returns the VMs, or their errors, by managed object ID. Call it after the last page: a VM's ancestors may
 // come after the VM.
 func (s *collected) vms() map[string]answer[*VM] {
 	vms := map[string]answer[*VM]{}
-	for ref, err := range s.unreadable {
-		if ref.Type == "VirtualMachine" {
-			if inaccessible, ok := errors.AsType[*InaccessibleError](err); ok && s.machines[ref.Value] != nil {
-				inaccessible.Path, _ = s.path(ref.Value)
-			}
-			vms[ref.Value] = answer[*VM]{err: err}
-		}
-	}
 	for moid, vm := range s.machines {
-		if vms[moid].err != nil {
-			continue
-		}
+		s.nameSurroundings(vm)
 		var err error
 		if vm.Path, err = s.path(moid); err != nil {
 			vms[moid] = answer[*VM]{err: err}
 		} else {
 			vms[moid] = answer[*VM]{value: vm}
+		}
+	}
+	for ref, err := range s.unreadable {
+		if ref.Type == "VirtualMachine" {
+			vms[ref.Value] = answer[*VM]{err: err}
 		}
 	}
 	return vms
@@ -195,12 +261,16 @@ func checkReadable(content types.ObjectContent) error {
 // datastore is disconnected.
 type InaccessibleError struct {
 	Moid string
-	// Path is the inventory path, "" if vCenter does not tell it.
-	Path string
+	// VM has what vCenter tells without a configuration: the name, the path, the connection state. It is nil if even that is unknown.
+	VM *VM
 }
 
 func (e *InaccessibleError) Error() string {
-	return fmt.Sprintf("read %s: the virtual machine is inaccessible, vCenter has no configuration of it", cmp.Or(e.Path, e.Moid))
+	name := e.Moid
+	if e.VM != nil {
+		name = cmp.Or(e.VM.Path, e.Moid)
+	}
+	return fmt.Sprintf("read %s: the virtual machine is inaccessible, vCenter has no configuration of it", name)
 }
 
 // path joins the names of a VM and its ancestors, without the root folder.

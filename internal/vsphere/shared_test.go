@@ -273,7 +273,7 @@ func TestFolderOutlivesItsSession(t *testing.T) {
 	addVMs(t, vcenter, 3)
 	client := newClient(t, config(vcenter))
 	vcenter.ExpireBefore("RetrievePropertiesEx", 0, 1)
-	if vms, _, err := client.FolderVMs(t.Context(), ""); err != nil || len(vms) != 3 {
+	if vms, _, err := client.FolderVMs(t.Context(), "", false); err != nil || len(vms) != 3 {
 		t.Errorf("%d, %v", len(vms), err)
 	}
 }

@@ -28,6 +28,8 @@ type VM struct {
 	// Host and Datastores are managed object IDs.
 	Host       string
 	Datastores []string
+	// HostProduct is the ESXi of the host, empty if the account may not read it.
+	HostProduct Product
 	// HardwareVersion is the number in "vmx-19", 0 if it could not be read.
 	HardwareVersion int
 	Template        bool
@@ -55,6 +57,14 @@ type VM struct {
 	Disks           []Disk
 	// Snapshots lists each snapshot before its children.
 	Snapshots []Snapshot
+	// Details is nil unless they were asked for.
+	Details *Details
+}
+
+// Product is a version of ESXi. Source: config.product of the HostSystem.
+type Product struct {
+	// Version is a text such as "6.0.0", Build a number.
+	Version, Build string
 }
 
 // Disk is a virtual disk of a VM or of a snapshot.
@@ -82,9 +92,17 @@ type Disk struct {
 
 // NetworkCard is a virtual network card.
 type NetworkCard struct {
+	// Key is the device key: 4000, 4001, …
+	Key   int32
 	Label string
 	// MAC is in lower case.
 	MAC string
+	// Connected is true if the card is connected, or will be when the VM starts.
+	Connected bool
+	// Network is the name of its network, "" without Details or if the account may not read it.
+	Network string
+	// network is what the backing says of it: a name, or the ID of a distributed port group or of an opaque network.
+	network string
 }
 
 func (d Disk) String() string { return fmt.Sprintf("%s (device key %d)", d.Label, d.Key) }
@@ -217,11 +235,30 @@ func sharedBus(devices []types.BaseVirtualDevice) []string {
 func networkCards(devices []types.BaseVirtualDevice) []NetworkCard {
 	var cards []NetworkCard
 	for _, device := range devices {
-		if card, ok := device.(types.BaseVirtualEthernetCard); ok {
-			cards = append(cards, NetworkCard{label(device.GetVirtualDevice()), strings.ToLower(card.GetVirtualEthernetCard().MacAddress)})
+		card, ok := device.(types.BaseVirtualEthernetCard)
+		if !ok {
+			continue
 		}
+		from := card.GetVirtualEthernetCard()
+		cards = append(cards, NetworkCard{
+			Key: from.Key, Label: label(&from.VirtualDevice), MAC: strings.ToLower(from.MacAddress),
+			Connected: from.Connectable != nil && (from.Connectable.Connected || from.Connectable.StartConnected),
+			network:   networkOf(from.Backing),
+		})
 	}
 	return cards
+}
+
+func networkOf(backing types.BaseVirtualDeviceBackingInfo) string {
+	switch b := backing.(type) {
+	case *types.VirtualEthernetCardNetworkBackingInfo:
+		return b.DeviceName
+	case *types.VirtualEthernetCardDistributedVirtualPortBackingInfo:
+		return b.Port.PortgroupKey
+	case *types.VirtualEthernetCardOpaqueNetworkBackingInfo:
+		return b.OpaqueNetworkId
+	}
+	return ""
 }
 
 // currentDepth returns the depth of the VM's current snapshot, 0 without one.
