@@ -73,7 +73,7 @@ func (m *Manager) assess(ctx context.Context, statuses []*Status) []Assessment {
 	needs, sameUUID := map[string]requirement{}, map[string]int{}
 	for _, s := range statuses {
 		sameUUID[s.VM.UUID]++
-		needs[s.VM.Moid] = requirement{privileges: privileges(s.steps()), encrypted: s.VM.Encrypted, blockers: s.assessed()}
+		needs[s.VM.Moid] = requirement{privileges: privileges(s.steps()), encrypted: s.VM.Encrypted, blockers: s.Findings()}
 	}
 	found := m.unmetRequirements(ctx, needs)
 	var all []Assessment
@@ -88,8 +88,8 @@ func (m *Manager) assess(ctx context.Context, statuses []*Status) []Assessment {
 	return all
 }
 
-// assessed returns all findings but those about privileges and other VMs.
-func (s *Status) assessed() []Finding {
+// Findings returns all findings but those about privileges and other VMs.
+func (s *Status) Findings() []Finding {
 	if s.VM.Identity() == "" { // vCenter has no configuration to look at
 		return s.connectionBlockers()
 	}

@@ -60,7 +60,7 @@ var (
 	virtualTPM       = rule{Warning, "vtpm", "Virtual TPM", "suspend disk encryption such as BitLocker in the guest before the cutover, and keep the recovery keys at hand"}
 	secureBoot       = rule{Info, "secure_boot", "Secure Boot", "set os_secure_boot on the first volume if the server is to have it"}
 	encryptedSource  = rule{Info, "encrypted", "Encrypted", "choose an encrypted volume type if the copy must be encrypted"}
-	severalDisks     = rule{Info, "several_disks", "Several disks", "if its system uses several of them, test a cutover of a clone, or convert it by hand with run_v2v = false"}
+	severalDisks     = rule{Info, "several_disks", "Several disks", "check that its system uses the first disk only, or convert it by hand with run_v2v = false"}
 	otherSnapshots   = rule{Info, "snapshots", "Snapshots", "remove those that nobody needs, because they make the copy slower"}
 	cbtDisabled      = rule{Info, "cbt_disabled", "CBT disabled", "add a vma_cbt, or let auto_cbt of its replication do it"}
 	cbtUninitialized = rule{Info, "cbt_uninitialized", "CBT not initialized", "add a vma_cbt, or let auto_cbt of its replication do it"}

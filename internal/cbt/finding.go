@@ -25,9 +25,9 @@ type Finding struct {
 	Problem, Cure string
 }
 
-// Text is the whole finding, as a blocker shows it.
+// Text is the problem, and for an error also the cure: it is what a blocker shows.
 func (f Finding) Text() string {
-	if f.Cure == "" {
+	if f.Severity != Error {
 		return f.Problem
 	}
 	return f.Problem + ": " + f.Cure

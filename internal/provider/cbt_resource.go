@@ -169,7 +169,7 @@ func (r *cbtResource) refuse(
 	warnConsolidation(status.VM, &resp.Diagnostics)
 	if defect, ok := status.HostDefect(); ok {
 		resp.Diagnostics.AddAttributeWarning(config.at(), onVM("Host With a CBT Defect", status.VM.Path),
-			fmt.Sprintf("CBT can be enabled on %q, but increments can miss changes, because %s.", status.VM.Path, defect.Text()))
+			fmt.Sprintf("CBT can be enabled on %q, but increments can miss changes, because %s. The cure: %s.", status.VM.Path, defect.Problem, defect.Cure))
 	}
 }
 

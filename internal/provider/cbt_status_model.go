@@ -9,7 +9,28 @@ import (
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 )
 
-const descriptionInitialized = "Whether the initialization of CBT is complete: every disk that can be tracked has a change ID, and the temporary snapshot that this takes is removed."
+const (
+	descriptionInitialized     = "Whether the initialization of CBT is complete: every disk that can be tracked has a change ID, and the temporary snapshot that this takes is removed."
+	descriptionPowerState      = "Power state: `poweredOn`, `poweredOff` or `suspended`."
+	descriptionConnectionState = "Connection state: `connected`, `disconnected`, `orphaned`, `inaccessible` or `invalid`."
+	descriptionDiskKey         = "Device key, unique in the virtual machine, such as 2000 or 2001."
+	descriptionDiskLabel       = "Label, such as `Hard disk 1`."
+	descriptionDiskFile        = "Datastore path of the disk."
+	descriptionDiskCapacity    = "Capacity in bytes."
+	descriptionDiskTrackable   = "Whether CBT supports this kind of disk."
+)
+
+func computedText(description string) schema.Attribute {
+	return schema.StringAttribute{MarkdownDescription: description, Computed: true}
+}
+
+func computedFlag(description string) schema.Attribute {
+	return schema.BoolAttribute{MarkdownDescription: description, Computed: true}
+}
+
+func computedNumber(description string) schema.Attribute {
+	return schema.Int64Attribute{MarkdownDescription: description, Computed: true}
+}
 
 // statusModel is the CBT status of one VM, in vma_cbt_status and vma_cbt_statuses.
 type statusModel struct {
@@ -41,15 +62,7 @@ type statusDiskModel struct {
 }
 
 func statusAttributes() map[string]schema.Attribute {
-	text := func(description string) schema.Attribute {
-		return schema.StringAttribute{MarkdownDescription: description, Computed: true}
-	}
-	flag := func(description string) schema.Attribute {
-		return schema.BoolAttribute{MarkdownDescription: description, Computed: true}
-	}
-	number := func(description string) schema.Attribute {
-		return schema.Int64Attribute{MarkdownDescription: description, Computed: true}
-	}
+	text, flag, number := computedText, computedFlag, computedNumber
 	texts := func(description string) schema.Attribute {
 		return schema.ListAttribute{MarkdownDescription: description, Computed: true, ElementType: types.StringType}
 	}
@@ -62,8 +75,8 @@ func statusAttributes() map[string]schema.Attribute {
 		"enabled":              flag("Whether CBT is enabled in the configuration of the virtual machine; `initialized` reports whether it works."),
 		"initialized":          flag(descriptionInitialized),
 		"supported":            flag("Whether the virtual hardware and the host support CBT."),
-		"power_state":          text("Power state: `poweredOn`, `poweredOff` or `suspended`."),
-		"connection_state":     text("Connection state: `connected`, `disconnected`, `orphaned`, `inaccessible` or `invalid`."),
+		"power_state":          text(descriptionPowerState),
+		"connection_state":     text(descriptionConnectionState),
 		"hardware_version":     number("Version of the virtual hardware, such as 19 for `vmx-19`. CBT needs 7 or newer."),
 		"template":             flag("Whether the virtual machine is a template."),
 		"snapshots":            texts("Names of the snapshots; each parent comes before its children."),
@@ -73,12 +86,12 @@ func statusAttributes() map[string]schema.Attribute {
 			MarkdownDescription: "Disks of the virtual machine, each with its CBT state.",
 			Computed:            true,
 			NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-				"key":            number("Device key, unique in the virtual machine, such as 2000 or 2001."),
-				"label":          text("Label, such as `Hard disk 1`."),
-				"file":           text("Datastore path of the disk."),
-				"capacity_bytes": number("Capacity in bytes."),
+				"key":            number(descriptionDiskKey),
+				"label":          text(descriptionDiskLabel),
+				"file":           text(descriptionDiskFile),
+				"capacity_bytes": number(descriptionDiskCapacity),
 				"mode":           text("Disk mode, such as `persistent` or `independent_persistent`; null if this kind of disk has none."),
-				"trackable":      flag("Whether CBT supports this kind of disk."),
+				"trackable":      flag(descriptionDiskTrackable),
 				"tracked":        flag("Whether CBT works on the disk: it is enabled, and the disk has a change ID."),
 				"change_id":      text("Change ID, `<epoch>/<sequence>`; null if the disk has none. It changes with every snapshot."),
 				"epoch":          text("Epoch of the change ID, which changes when CBT is reset; null if the disk has no change ID."),

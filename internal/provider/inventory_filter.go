@@ -21,35 +21,48 @@ const (
 	descriptionEnabled = "Whether to read only virtual machines with CBT enabled (`true`) or disabled (`false`). Default: both."
 )
 
+// folderFilter selects VMs by folder and name. Other models embed it.
+type folderFilter struct {
+	Folder types.String `tfsdk:"folder"`
+	Name   types.String `tfsdk:"name"`
+}
+
 // inventoryFilter selects VMs by folder, name and CBT state. Other models embed it.
 type inventoryFilter struct {
-	Folder  types.String `tfsdk:"folder"`
-	Name    types.String `tfsdk:"name"`
-	Enabled types.Bool   `tfsdk:"enabled"`
+	folderFilter
+	Enabled types.Bool `tfsdk:"enabled"`
 }
 
 // read returns the selected VMs sorted by path, with a warning if some cannot be read.
 func (m inventoryFilter) read(ctx context.Context, p *providerData) ([]*cbt.Status, diag.Diagnostics) {
-	var diags diag.Diagnostics
 	statuses, unreadable, err := p.manager.ReadFolder(ctx, m.Folder.ValueString())
 	if err != nil {
 		return nil, diag.Diagnostics{folderDiagnostic(m.Folder.ValueString(), err)}
 	}
-	if len(unreadable) > 0 {
-		diags.AddWarning("Virtual Machines Left Out",
-			fmt.Sprintf("%d virtual machines could not be read and are not in the list. Check that vCenter shows their configuration and that the account may read them.\n\nThe first of them: %v", len(unreadable), unreadable[0]))
+	return slices.DeleteFunc(statuses, func(status *cbt.Status) bool { return !m.matches(status) }), warnUnreadable(unreadable)
+}
+
+// warnUnreadable warns about VMs that could not be read.
+func warnUnreadable(unreadable []error) diag.Diagnostics {
+	if len(unreadable) == 0 {
+		return nil
 	}
-	return slices.DeleteFunc(statuses, func(status *cbt.Status) bool { return !m.matches(status) }), diags
+	return diag.Diagnostics{diag.NewWarningDiagnostic("Virtual Machines Left Out",
+		fmt.Sprintf("%d virtual machines could not be read and are not in the list. Check that vCenter shows their configuration and that the account may read them.\n\nThe first of them: %v", len(unreadable), unreadable[0]))}
 }
 
 func (m inventoryFilter) matches(status *cbt.Status) bool {
 	if !m.Enabled.IsNull() && m.Enabled.ValueBool() != status.Enabled() {
 		return false
 	}
+	return m.matchesName(status.VM)
+}
+
+func (m folderFilter) matchesName(vm *vsphere.VM) bool {
 	if m.Name.IsNull() {
 		return true
 	}
-	matches, _ := stdpath.Match(m.Name.ValueString(), status.VM.Name) // already validated
+	matches, _ := stdpath.Match(m.Name.ValueString(), vm.Name) // already validated
 	return matches
 }
 

@@ -39,9 +39,7 @@ func (d *openStackVolumesDataSource) Metadata(_ context.Context, req datasource.
 }
 
 func (d *openStackVolumesDataSource) Schema(_ context.Context, _ datasource.SchemaRequest, resp *datasource.SchemaResponse) {
-	text := func(description string) schema.Attribute {
-		return schema.StringAttribute{MarkdownDescription: description, Computed: true}
-	}
+	text := computedText
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Lists the volumes that migratekit made in the project of OpenStack, so that those of renamed VMs and destroyed replications, which cost quota, can be found.",
 		Attributes: map[string]schema.Attribute{

@@ -189,7 +189,7 @@ func (p *Provider) Resources(context.Context) []func() resource.Resource {
 
 // DataSources implements provider.Provider.
 func (p *Provider) DataSources(context.Context) []func() datasource.DataSource {
-	return []func() datasource.DataSource{NewCBTStatusDataSource, NewCBTStatusesDataSource, NewOpenStackVolumesDataSource}
+	return []func() datasource.DataSource{NewAssessmentDataSource, NewCBTStatusDataSource, NewCBTStatusesDataSource, NewOpenStackVolumesDataSource}
 }
 
 // Functions implements provider.ProviderWithFunctions.

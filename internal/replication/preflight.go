@@ -115,7 +115,7 @@ func preflight(
 	}
 	f.checkGrown(cycle, status)
 	if defect, ok := status.HostDefect(); ok {
-		f.warn(SubjectVM, "Host With a CBT Defect", "Increments of %q can miss changes, because %s.", status.VM.Path, defect.Text())
+		f.warn(SubjectVM, "Host With a CBT Defect", "Increments of %q can miss changes, because %s. The cure: %s.", status.VM.Path, defect.Problem, defect.Cure)
 	}
 	return f
 }

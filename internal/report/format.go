@@ -1,0 +1,62 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+)
+
+// binary writes bytes with a binary unit, as vCenter does.
+func binary(bytes int64) string {
+	value, unit := float64(bytes)/(1<<30), "GiB"
+	switch {
+	case bytes >= 1<<40:
+		value, unit = float64(bytes)/(1<<40), "TiB"
+	case bytes < 1<<30:
+		value, unit = float64(bytes)/(1<<20), "MiB"
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
+}
+
+func (s Sizes) used() string {
+	switch {
+	case s.Unknown == 0:
+		return binary(s.Used)
+	case s.Used == 0:
+		return "unknown"
+	}
+	return "at least " + binary(s.Used)
+}
+
+// counted writes a number of things, "1 virtual machine" or "12 virtual machines".
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// sentence starts with a capital letter and ends with a full stop.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
+}
+
+// share returns n of total in percent, 0 of nothing.
+func share(n, total int64) float64 {
+	if total == 0 {
+		return 0
+	}
+	return float64(n) * 100 / float64(total)
+}
+
+func powerState(state string) string {
+	switch state {
+	case "poweredOn":
+		return "on"
+	case "poweredOff":
+		return "off"
+	}
+	return state
+}

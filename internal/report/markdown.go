@@ -1,0 +1,85 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+)
+
+// Markdown writes an assessment for a job summary or a merge request. scope says what was assessed, such as a folder.
+func Markdown(assessed cbt.Assessed, scope string) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	s := Summarize(assessed)
+	line("# Migration readiness of %s\n", escape(scope))
+	line("**%d of %d virtual machines are ready to be migrated** (%.0f %%). %s", s.Ready, s.Total, share(int64(s.Ready), int64(s.Total)), leftOut(s))
+	line("Their disks have %s, of which %s are used.", binary(s.Capacity), Sizes{s.Capacity, s.Used, s.UsedUnknown}.used())
+	for _, part := range []struct {
+		severity cbt.Severity
+		title    string
+	}{{cbt.Error, "What to do first"}, {cbt.Warning, "What to check"}, {cbt.Info, "What to know"}} {
+		found := kinds(assessed.VMs, part.severity)
+		if len(found) == 0 {
+			continue
+		}
+		line("\n## %s\n\n| Virtual machines | Finding | What to do |\n|---:|---|---|", part.title)
+		for _, k := range found {
+			line("| %d | %s (`%s`) | %s |", k.VMs, escape(k.Title), k.Code, escape(sentence(k.Cure)))
+		}
+	}
+	hosts, datastores := places(assessed.VMs)
+	placesTable(line, "host", hosts)
+	placesTable(line, "datastore", datastores)
+	line("\n## Virtual machines\n\n| Virtual machine | Ready | Findings | Disks | Capacity | Used |\n|---|---|---|---:|---:|---:|")
+	for _, vm := range worstFirst(assessed.VMs) {
+		ready := "yes"
+		if !vm.Ready() {
+			ready = "**no**"
+		}
+		size := sizesOf(vm)
+		line("| %s | %s | %s | %d | %s | %s |", escape(vm.VM.Path), ready, strings.Join(slices.Sorted(maps.Keys(codes(vm))), ", "), len(vm.Disks), binary(size.Capacity), size.used())
+	}
+	return b.String()
+}
+
+func leftOut(s Summary) string {
+	if s.LeftOut == 0 {
+		return ""
+	}
+	return cmp.Or(counted(s.LeftOut, "system virtual machine")) + " left out."
+}
+
+func placesTable(line func(string, ...any), name string, all []place) {
+	if len(all) == 0 {
+		return
+	}
+	line("\n## Capacity by %s\n\n| %s | Virtual machines | Capacity | Used |\n|---|---:|---:|---:|", name, sentence(name)[:len(name)])
+	for _, p := range all {
+		line("| %s | %d | %s | %s |", escape(p.Name), p.VMs, binary(p.Capacity), p.used())
+	}
+}
+
+// escape makes Markdown show a text as it is, in a table too.
+func escape(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case r < ' ' || r == 0x7f:
+			b.WriteByte(' ')
+		case r == '&':
+			b.WriteString("&amp;")
+		case r == '<':
+			b.WriteString("&lt;")
+		case strings.ContainsRune("\\`*_[]|~$", r):
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}

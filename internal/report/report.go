@@ -1,0 +1,198 @@
+package report
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
+)
+
+// Summary counts what an assessment found.
+type Summary struct {
+	Total, Ready, LeftOut int
+	// Capacity and Used are in bytes. Used leaves out disks whose used bytes are unknown.
+	Capacity, Used int64
+	// UsedUnknown is the number of those disks.
+	UsedUnknown int
+	// Findings has the number of VMs by the code of a finding.
+	Findings map[string]int
+}
+
+// Summarize counts what an assessment found.
+func Summarize(assessed cbt.Assessed) Summary {
+	s := Summary{Total: len(assessed.VMs), LeftOut: assessed.LeftOut, Findings: map[string]int{}}
+	for _, vm := range assessed.VMs {
+		if vm.Ready() {
+			s.Ready++
+		}
+		sizes := sizesOf(vm)
+		s.Capacity, s.Used, s.UsedUnknown = s.Capacity+sizes.Capacity, s.Used+sizes.Used, s.UsedUnknown+sizes.Unknown
+		for code := range codes(vm) {
+			s.Findings[code]++
+		}
+	}
+	return s
+}
+
+func codes(vm cbt.Assessment) map[string]bool {
+	codes := map[string]bool{}
+	for _, f := range vm.Findings {
+		codes[f.Code] = true
+	}
+	return codes
+}
+
+// Sizes are bytes of disks.
+type Sizes struct {
+	Capacity, Used int64
+	// Unknown is the number of disks whose used bytes are unknown.
+	Unknown int
+}
+
+func (s *Sizes) add(vm cbt.Assessment, disk cbt.DiskStatus) {
+	s.Capacity += disk.Capacity
+	if used, ok := vm.VM.Details.Used[disk.Key]; ok {
+		s.Used += used
+	} else {
+		s.Unknown++
+	}
+}
+
+func sizesOf(vm cbt.Assessment) Sizes {
+	var s Sizes
+	for _, disk := range vm.Disks {
+		s.add(vm, disk)
+	}
+	return s
+}
+
+// kind is a kind of finding with the VMs that have it.
+type kind struct {
+	cbt.Finding
+	// VMs is how many have it, Alone for how many of them it is the only kind of error.
+	VMs, Alone int
+	// Problems are its texts, each with the VMs that it is about.
+	Problems []problem
+}
+
+type problem struct {
+	Text  string
+	Paths []string
+}
+
+// kinds groups the findings of a severity by code, those of most VMs first.
+func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
+	byCode := map[string]*kind{}
+	for _, vm := range vms {
+		seen, errors := map[string]bool{}, map[string]bool{}
+		for _, f := range vm.Findings {
+			if f.Severity == cbt.Error {
+				errors[f.Code] = true
+			}
+		}
+		for _, f := range vm.Findings {
+			if f.Severity != severity {
+				continue
+			}
+			k := byCode[f.Code]
+			if k == nil {
+				k = &kind{Finding: f}
+				byCode[f.Code] = k
+			}
+			k.add(f.Problem, vm.VM.Path)
+			if seen[f.Code] {
+				continue
+			}
+			seen[f.Code] = true
+			k.VMs++
+			if severity == cbt.Error && len(errors) == 1 {
+				k.Alone++
+			}
+		}
+	}
+	var all []kind
+	for _, code := range slices.Sorted(maps.Keys(byCode)) {
+		k := *byCode[code]
+		slices.SortStableFunc(k.Problems, func(a, b problem) int { return cmp.Compare(len(b.Paths), len(a.Paths)) })
+		all = append(all, k)
+	}
+	slices.SortStableFunc(all, func(a, b kind) int { return cmp.Compare(b.VMs, a.VMs) })
+	return all
+}
+
+func (k *kind) add(text, path string) {
+	i := slices.IndexFunc(k.Problems, func(p problem) bool { return p.Text == text })
+	if i < 0 {
+		k.Problems = append(k.Problems, problem{Text: text})
+		i = len(k.Problems) - 1
+	}
+	k.Problems[i].Paths = append(k.Problems[i].Paths, path)
+}
+
+// place is a host or a datastore with what the VMs have there.
+type place struct {
+	Name string
+	VMs  int
+	Sizes
+}
+
+// places adds up disks by host and by datastore, the largest first.
+func places(vms []cbt.Assessment) (hosts, datastores []place) {
+	byHost, byDatastore := map[string]*place{}, map[string]*place{}
+	at := func(all map[string]*place, name string) *place {
+		if all[name] == nil {
+			all[name] = &place{Name: name}
+		}
+		return all[name]
+	}
+	for _, vm := range vms {
+		host, seen := at(byHost, cmp.Or(vm.VM.Details.Host, "unknown")), map[string]bool{}
+		host.VMs++
+		for _, disk := range vm.Disks {
+			datastore := at(byDatastore, datastoreOf(disk.File))
+			host.add(vm, disk)
+			datastore.add(vm, disk)
+			if !seen[datastore.Name] {
+				seen[datastore.Name] = true
+				datastore.VMs++
+			}
+		}
+	}
+	return sorted(byHost), sorted(byDatastore)
+}
+
+func sorted(all map[string]*place) []place {
+	var list []place
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, *all[name])
+	}
+	slices.SortStableFunc(list, func(a, b place) int { return cmp.Compare(b.Capacity, a.Capacity) })
+	return list
+}
+
+// datastoreOf returns the name in a datastore path, "[name] folder/file".
+func datastoreOf(file string) string {
+	name, _, ok := strings.Cut(strings.TrimPrefix(file, "["), "] ")
+	if !ok {
+		return "unknown"
+	}
+	return name
+}
+
+// worstFirst sorts VMs by their worst finding, then by path.
+func worstFirst(vms []cbt.Assessment) []cbt.Assessment {
+	all := slices.Clone(vms)
+	slices.SortStableFunc(all, func(a, b cbt.Assessment) int { return cmp.Compare(rank(a), rank(b)) })
+	return all
+}
+
+func rank(vm cbt.Assessment) int {
+	for i, severity := range []cbt.Severity{cbt.Error, cbt.Warning} {
+		if slices.ContainsFunc(vm.Findings, func(f cbt.Finding) bool { return f.Severity == severity }) {
+			return i
+		}
+	}
+	return 2
+}
