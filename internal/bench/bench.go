@@ -152,15 +152,17 @@ func (b *bench) planned(ctx context.Context, n int, moids string) error {
 		b.row(scene.name, n, m)
 	}
 	if n == slices.Max(b.counts) {
-		dir, err := b.cli.work("statuses", "data \"vma_cbt_statuses\" \"x\" {}\noutput \"n\" {\n  value = length(data.vma_cbt_statuses.x.vms)\n}\n")
-		if err != nil {
-			return err
+		for _, name := range []string{"vma_cbt_statuses", "vma_assessment"} {
+			dir, err := b.cli.work(name, fmt.Sprintf("data %q \"x\" {}\noutput \"n\" {\n  value = length(data.%s.x.vms)\n}\n", name, name))
+			if err != nil {
+				return err
+			}
+			m, err := b.cli.run(ctx, b.runs, dir, "plan")
+			if err != nil {
+				return err
+			}
+			b.row(name, len(b.estate.Moids), m)
 		}
-		m, err := b.cli.run(ctx, b.runs, dir, "plan")
-		if err != nil {
-			return err
-		}
-		b.row("vma_cbt_statuses", len(b.estate.Moids), m)
 	}
 	return b.straight(ctx, "read, straightforward", 0, n, false)
 }

@@ -163,9 +163,6 @@ func (s *Status) guestFindings() []Finding {
 	if vm.Encrypted {
 		findings = append(findings, encryptedSource.found("it is encrypted, and its copy will not be"))
 	}
-	if len(s.Disks) > 1 {
-		findings = append(findings, severalDisks.found("it has %d disks, and migratekit runs virt-v2v for the first one only", len(s.Disks)))
-	}
 	return findings
 }
 

@@ -37,12 +37,12 @@ func TestFindings(t *testing.T) {
 		"a host away":                 {func(vm *vsphere.VM) { vm.ConnectionState = "disconnected" }, []string{"error host_disconnected"}},
 		"an orphan":                   {func(vm *vsphere.VM) { vm.ConnectionState = "orphaned" }, []string{"error not_accessible"}},
 		"a template":                  {func(vm *vsphere.VM) { vm.Template, vm.ChangeTracking, vm.PowerState = true, false, "poweredOff" }, []string{"error template"}},
-		"an RDM in physical mode":     {func(vm *vsphere.VM) { another(vm).PhysicalMode = true }, []string{"error disk_physical_rdm", "info several_disks"}},
-		"an independent disk":         {func(vm *vsphere.VM) { another(vm).Mode = "independent_persistent" }, []string{"error disk_independent", "info several_disks"}},
-		"a shared disk":               {func(vm *vsphere.VM) { another(vm).MultiWriter = true }, []string{"error disk_multi_writer", "info several_disks"}},
-		"persistent memory":           {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingLocalPMem }, []string{"error disk_persistent_memory", "info several_disks"}},
-		"an old format":               {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingVer1 }, []string{"error disk_old_format", "info several_disks"}},
-		"an unknown backing":          {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingUnknown }, []string{"error disk_unknown_backing", "info several_disks"}},
+		"an RDM in physical mode":     {func(vm *vsphere.VM) { another(vm).PhysicalMode = true }, []string{"error disk_physical_rdm"}},
+		"an independent disk":         {func(vm *vsphere.VM) { another(vm).Mode = "independent_persistent" }, []string{"error disk_independent"}},
+		"a shared disk":               {func(vm *vsphere.VM) { another(vm).MultiWriter = true }, []string{"error disk_multi_writer"}},
+		"persistent memory":           {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingLocalPMem }, []string{"error disk_persistent_memory"}},
+		"an old format":               {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingVer1 }, []string{"error disk_old_format"}},
+		"an unknown backing":          {func(vm *vsphere.VM) { another(vm).Backing = vsphere.BackingUnknown }, []string{"error disk_unknown_backing"}},
 		"SeSparse":                    {func(vm *vsphere.VM) { vm.Disks[0].Backing = vsphere.BackingSeSparse }, []string{"warning disk_sesparse"}},
 		"consolidation":               {func(vm *vsphere.VM) { vm.ConsolidationNeeded = true }, []string{"warning consolidation_needed"}},
 		"a snapshot, while CBT works": {func(vm *vsphere.VM) { vm.Snapshots = chain(1) }, []string{"info snapshots"}},
@@ -169,10 +169,10 @@ func TestAssess(t *testing.T) {
 	if len(vm.Cards) != 1 || vm.Cards[0].MAC != "00:50:56:aa:00:01" || vm.Cards[0].Network != "VM Network" || !vm.Cards[0].Connected || vm.Cards[0].Key == 0 {
 		t.Errorf("%+v", vm.Cards)
 	}
-	if got := codesOf(byName["web"]); !byName["web"].Ready() || !slices.Equal(got, []string{"secure_boot", "several_disks", "vtpm"}) {
+	if got := codesOf(byName["web"]); !byName["web"].Ready() || !slices.Equal(got, []string{"secure_boot", "vtpm"}) {
 		t.Errorf("%q", got)
 	}
-	if got := codesOf(byName["old"]); byName["old"].Ready() || !slices.Equal(got, []string{"cbt_disabled", "disk_physical_rdm", "hardware_version", "several_disks"}) {
+	if got := codesOf(byName["old"]); byName["old"].Ready() || !slices.Equal(got, []string{"cbt_disabled", "disk_physical_rdm", "hardware_version"}) {
 		t.Errorf("%q", got)
 	}
 	if _, known := byName["old"].VM.Details.Used[2001]; known {

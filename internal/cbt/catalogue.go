@@ -18,10 +18,10 @@ var (
 	notAccessible        = rule{Error, "not_accessible", "Not accessible in vCenter", "bring its host and its datastore back, or register it again"}
 	template             = rule{Error, "template", "Template", "convert it to a virtual machine first"}
 	hardwareVersion      = rule{Error, "hardware_version", "Virtual hardware too old", "upgrade the hardware (\"Upgrade VM Compatibility\") while it is powered off"}
-	cbtUnsupported       = rule{Error, "cbt_unsupported", "Host without CBT", "move it to a host or to virtual hardware that does"}
+	cbtUnsupported       = rule{Error, "cbt_unsupported", "Host without CBT", "move it to a host or to virtual hardware that supports it"}
 	faultTolerance       = rule{Error, "fault_tolerance", "Fault Tolerance", "turn Fault Tolerance off for the migration"}
 	snapshotsLocked      = rule{Error, "snapshots_locked", "Snapshots locked", "release the virtual machine in the product that locked them"}
-	snapshotsUnsupported = rule{Error, "snapshots_unsupported", "Host without snapshots", "move it to a host that does"}
+	snapshotsUnsupported = rule{Error, "snapshots_unsupported", "Host without snapshots", "move it to a host that supports them"}
 	sharedBus            = rule{Error, "shared_scsi_bus", "Shared SCSI bus", "set its bus sharing to none"}
 	methodDisabled       = rule{Error, "method_disabled", "Operation disabled by another product", "let that product finish, or enable the operation again"}
 	existingSnapshots    = rule{
@@ -36,9 +36,9 @@ var (
 
 // Disks that cannot be copied.
 var (
-	physicalRDM      = rule{Error, "disk_physical_rdm", "Raw device in physical mode", "map the device in virtual mode, or copy its content another way"}
+	physicalRDM      = rule{Error, "disk_physical_rdm", "Raw device in physical mode", "map the device in virtual mode while the virtual machine is powered off, or copy its content with another tool and detach it"}
 	independentDisk  = rule{Error, "disk_independent", "Independent disk", "change its mode to dependent (\"persistent\") while the virtual machine is powered off"}
-	multiWriter      = rule{Error, "disk_multi_writer", "Disk shared by several virtual machines", "end the sharing for the migration, or copy its content another way"}
+	multiWriter      = rule{Error, "disk_multi_writer", "Disk shared by several virtual machines", "end the sharing for the migration, or copy its content with another tool and detach it"}
 	persistentMemory = rule{Error, "disk_persistent_memory", "Persistent memory disk", "move its content to a disk on a datastore"}
 	oldDiskFormat    = rule{Error, "disk_old_format", "Disk in an old file format", "convert the disk, for example by a storage migration"}
 	unknownBacking   = rule{Error, "disk_unknown_backing", "Unknown kind of disk", "move its content to a disk on a datastore"}
@@ -58,10 +58,24 @@ var (
 	seSparse         = rule{Warning, "disk_sesparse", "Disk that migratekit may not read", "move it to another datastore or format by a storage migration"}
 	duplicateUUID    = rule{Warning, "duplicate_uuid", "BIOS UUID used twice", "select it by vm_path or vm_moid, or give one of them another UUID"}
 	virtualTPM       = rule{Warning, "vtpm", "Virtual TPM", "suspend disk encryption such as BitLocker in the guest before the cutover, and keep the recovery keys at hand"}
-	secureBoot       = rule{Info, "secure_boot", "Secure Boot", "set os_secure_boot on the first volume if the server is to have it"}
+	secureBoot       = rule{Info, "secure_boot", "Secure Boot", "give the first volume the image property os_secure_boot if the server must have it"}
 	encryptedSource  = rule{Info, "encrypted", "Encrypted", "choose an encrypted volume type if the copy must be encrypted"}
-	severalDisks     = rule{Info, "several_disks", "Several disks", "check that its system uses the first disk only, or convert it by hand with run_v2v = false"}
 	otherSnapshots   = rule{Info, "snapshots", "Snapshots", "remove those that nobody needs, because they make the copy slower"}
-	cbtDisabled      = rule{Info, "cbt_disabled", "CBT disabled", "add a vma_cbt, or let auto_cbt of its replication do it"}
-	cbtUninitialized = rule{Info, "cbt_uninitialized", "CBT not initialized", "add a vma_cbt, or let auto_cbt of its replication do it"}
+	cbtDisabled      = rule{Info, "cbt_disabled", "CBT disabled", "do nothing, because vma_cbt or the replication enables it"}
+	cbtUninitialized = rule{Info, "cbt_uninitialized", "CBT not initialized", "do nothing, because vma_cbt or the replication initializes it"}
 )
+
+// Catalogue returns a finding without a problem for each code, worst first.
+func Catalogue() []Finding {
+	var all []Finding
+	for _, r := range []rule{
+		hostDisconnected, notAccessible, template, hardwareVersion, cbtUnsupported, faultTolerance, snapshotsLocked, snapshotsUnsupported, sharedBus,
+		methodDisabled, existingSnapshots, snapshotChain, noDisk, noTrackableDisk, missingPrivilege,
+		physicalRDM, independentDisk, multiWriter, persistentMemory, oldDiskFormat, unknownBacking, encrypted,
+		hostDefect, leftoverSnapshot, consolidation, toolsNotRunning, suspended, seSparse, duplicateUUID, virtualTPM,
+		secureBoot, encryptedSource, otherSnapshots, cbtDisabled, cbtUninitialized,
+	} {
+		all = append(all, r.found(""))
+	}
+	return all
+}

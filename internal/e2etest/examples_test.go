@@ -73,18 +73,23 @@ func (s *showcase) take(file, head string) {
 	s.write(filepath.Join(s.dir, "example-"+filepath.Base(file)), s.actual.Replace(read(s.t, file)))
 }
 
-// besideVSphere also installs the stand-in for the vSphere provider.
-func (s *showcase) besideVSphere() {
+// besideOthers also installs the stand-ins for other providers.
+func (s *showcase) besideOthers() {
 	s.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	directory, rc := s.t.TempDir(), filepath.Join(s.t.TempDir(), "terraformrc")
-	if err := os.Symlink(self, filepath.Join(directory, standInProgram)); err != nil {
-		s.t.Fatal(err)
+	overrides := fmt.Sprintf("    \"vma-project/vma\" = %q\n", binaries)
+	for program := range standIns {
+		directory := s.t.TempDir()
+		if err := os.Symlink(self, filepath.Join(directory, program)); err != nil {
+			s.t.Fatal(err)
+		}
+		overrides += fmt.Sprintf("    \"hashicorp/%s\" = %q\n", strings.TrimPrefix(program, "terraform-provider-"), directory)
 	}
-	s.write(rc, fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"vma-project/vma\" = %q\n    \"hashicorp/vsphere\" = %q\n  }\n}\n", binaries, directory))
+	rc := filepath.Join(s.t.TempDir(), "terraformrc")
+	s.write(rc, "provider_installation {\n  dev_overrides {\n"+overrides+"  }\n}\n")
 	s.env["TF_CLI_CONFIG_FILE"] = rc
 }
 
@@ -98,8 +103,8 @@ func TestExamples(t *testing.T) {
 		if strings.HasPrefix(filepath.Base(file), "import") {
 			continue // covered by TestImportExamples
 		}
-		if strings.HasPrefix(file, "examples/guides/fleet/") {
-			continue // covered by TestFleetExample
+		if strings.HasPrefix(file, "examples/guides/fleet/") || strings.HasSuffix(file, ".yml") {
+			continue // covered by TestFleetExample, or no configuration
 		}
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
@@ -109,7 +114,7 @@ func TestExamples(t *testing.T) {
 			case "actions", "list-resources":
 				s.needs("1.14.0")
 			case "guides":
-				s.besideVSphere()
+				s.besideOthers()
 			}
 			head := requiresVMA
 			switch {

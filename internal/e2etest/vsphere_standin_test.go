@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	dataschema "github.com/hashicorp/terraform-plugin-framework/datasource/schema"
@@ -17,19 +18,21 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 )
 
-// The stand-in for the vSphere provider has the attributes of vsphere_virtual_machine that the examples use.
-// The moid is known only after create. The test binary runs it when started under this name.
-const (
-	standInProgram = "terraform-provider-vsphere"
-	// standInMoids is the environment variable with the managed object IDs by VM name, as JSON.
-	standInMoids = "VMATEST_MOIDS"
-)
+// standIns are the stand-ins for other providers, by the name under which the test binary runs them.
+var standIns = map[string]provider.Provider{
+	"terraform-provider-vsphere": vsphereStandIn{},
+	"terraform-provider-local":   localStandIn{},
+}
 
-func standsIn() bool { return filepath.Base(os.Args[0]) == standInProgram }
+// standInMoids is the environment variable with the managed object IDs by VM name, as JSON.
+const standInMoids = "VMATEST_MOIDS"
+
+func standsIn() bool { return standIns[filepath.Base(os.Args[0])] != nil }
 
 func standIn() int {
-	err := providerserver.Serve(context.Background(), func() provider.Provider { return vsphereStandIn{} }, providerserver.ServeOpts{
-		Address: "example.org/hashicorp/vsphere",
+	program := filepath.Base(os.Args[0])
+	err := providerserver.Serve(context.Background(), func() provider.Provider { return standIns[program] }, providerserver.ServeOpts{
+		Address: "example.org/hashicorp/" + strings.TrimPrefix(program, "terraform-provider-"),
 	})
 	if err != nil {
 		return 1
@@ -43,6 +46,8 @@ func standInMoid(name string) types.String {
 	return types.StringValue(moids[name])
 }
 
+// vsphereStandIn is the stand-in for the vSphere provider, with the attributes of vsphere_virtual_machine that the examples use. The moid is known only
+// after create.
 type vsphereStandIn struct{}
 
 func (vsphereStandIn) Metadata(_ context.Context, _ provider.MetadataRequest, resp *provider.MetadataResponse) {

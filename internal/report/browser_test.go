@@ -107,6 +107,11 @@ func TestPageOpensWithoutAnError(t *testing.T) {
 	if back := b.text(`getComputedStyle(document.body).backgroundColor`); back != "rgb(20, 24, 31)" {
 		t.Errorf("the background is %s in the dark", back)
 	}
+	const head = `document.querySelector("th").getBoundingClientRect().top`
+	b.number(`window.scrollTo(0, document.body.scrollHeight / 2), 0`)
+	if top := b.number(head); top != 0 {
+		t.Errorf("the head of the table is at %d while it scrolls", top)
+	}
 	const folded = `getComputedStyle(document.querySelector("details"), "::details-content").contentVisibility`
 	if got := b.text(folded); got != "hidden" {
 		t.Errorf("on the screen, folded content is %s", got)
@@ -131,7 +136,7 @@ func TestNamesCannotInjectMarkup(t *testing.T) {
 	if n := b.number(`document.querySelectorAll("script, img, a").length`); n != 0 {
 		t.Errorf("%d elements", n)
 	}
-	if got := b.text(`[...document.querySelectorAll("tbody tr td:first-child")].map(e => e.textContent).join("\n")`); !strings.Contains(got, "/DC0/vm/prod/"+hostile) {
+	if got := b.text(`[...document.querySelectorAll("tbody tr td:first-child")].map(e => e.textContent).join("\n")`); !strings.Contains(got, hostile) {
 		t.Errorf("the names are %s", got)
 	}
 	if title := b.text(`document.title`); title != "Migration readiness of /DC0/vm/prod" {

@@ -60,3 +60,8 @@ func powerState(state string) string {
 	}
 	return state
 }
+
+// readiness says what a rank means.
+func readiness(rank int) string {
+	return []string{"not ready", "ready, with warnings", "ready"}[rank]
+}

@@ -20,14 +20,22 @@ var page string
 // view is what the page shows.
 type view struct {
 	Scope string
+	// Folder is what all paths begin with; the page leaves it out of them.
+	Folder string
 	Summary
 	// CSS is the only style, and StyleHash what the Content-Security-Policy allows.
 	CSS                     template.CSS
 	StyleHash               string
-	Clean, Warned, NotReady int
+	Ready, Warned, NotReady group
 	Errors, Warnings, Infos []kind
 	Hosts, Datastores       []place
 	VMs                     []cbt.Assessment
+}
+
+// group is VMs of the same readiness.
+type group struct {
+	VMs []string
+	Sizes
 }
 
 // HTML writes an assessment as one page without scripts and without anything to load. scope says what was assessed, such as a folder. It fails only if
@@ -35,27 +43,27 @@ type view struct {
 func HTML(assessed cbt.Assessed, scope string) (string, error) {
 	hash := sha256.Sum256([]byte(css))
 	v := view{
-		Scope: scope, Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
+		Scope: scope, Folder: commonFolder(assessed.VMs), Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
 		CSS: template.CSS(css), StyleHash: base64.StdEncoding.EncodeToString(hash[:]), // #nosec G203 -- embedded
 		Errors: kinds(assessed.VMs, cbt.Error), Warnings: kinds(assessed.VMs, cbt.Warning), Infos: kinds(assessed.VMs, cbt.Info),
 	}
 	v.Hosts, v.Datastores = places(assessed.VMs)
-	v.NotReady = v.Total - v.Ready
 	for _, vm := range assessed.VMs {
-		switch rank(vm) {
-		case 1:
-			v.Warned++
-		case 2:
-			v.Clean++
+		in := []*group{&v.NotReady, &v.Warned, &v.Ready}[rank(vm)]
+		in.VMs = append(in.VMs, strings.TrimPrefix(vm.VM.Path, v.Folder))
+		for _, disk := range vm.Disks {
+			in.add(vm, disk)
 		}
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"size": binary, "sentence": sentence, "counted": counted, "sizes": sizesOf, "power": powerState,
+		"size": binary, "sentence": sentence, "counted": counted, "sizes": sizesOf, "power": powerState, "readiness": readiness,
+		"memory":  func(mib int32) string { return binary(int64(mib) << 20) },
+		"guest":   func(name string) string { return strings.TrimSuffix(name, " (64-bit)") },
+		"below":   strings.TrimPrefix,
 		"used":    func(s Sizes) string { return s.used() },
 		"usedOf":  func(s Summary) string { return Sizes{s.Capacity, s.Used, s.UsedUnknown}.used() },
 		"percent": func(n, total int) string { return fmt.Sprintf("%.3g%%", share(int64(n), int64(total))) },
 		"width":   func(n, total int64) string { return fmt.Sprintf("%.3g%%", share(n, total)) },
-		"sum":     func(a, b int) int { return a + b },
 		"titles":  titles,
 		"rank":    rank,
 		"first":   func(all []place) place { return all[0] },

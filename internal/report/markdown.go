@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,14 +33,15 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 	hosts, datastores := places(assessed.VMs)
 	placesTable(line, "host", hosts)
 	placesTable(line, "datastore", datastores)
-	line("\n## Virtual machines\n\n| Virtual machine | Ready | Findings | Disks | Capacity | Used |\n|---|---|---|---:|---:|---:|")
+	folder := commonFolder(assessed.VMs)
+	line("\n## Virtual machines\n\nAll paths are below %s.\n\n| Virtual machine | Ready | Findings | Disks | Capacity | Used |\n|---|---|---|---:|---:|---:|", escape(folder))
 	for _, vm := range worstFirst(assessed.VMs) {
 		ready := "yes"
 		if !vm.Ready() {
 			ready = "**no**"
 		}
 		size := sizesOf(vm)
-		line("| %s | %s | %s | %d | %s | %s |", escape(vm.VM.Path), ready, strings.Join(slices.Sorted(maps.Keys(codes(vm))), ", "), len(vm.Disks), binary(size.Capacity), size.used())
+		line("| %s | %s | %s | %d | %s | %s |", escape(strings.TrimPrefix(vm.VM.Path, folder)), ready, strings.Join(slices.Sorted(maps.Keys(codes(vm))), ", "), len(vm.Disks), binary(size.Capacity), size.used())
 	}
 	return b.String()
 }
@@ -50,7 +50,7 @@ func leftOut(s Summary) string {
 	if s.LeftOut == 0 {
 		return ""
 	}
-	return cmp.Or(counted(s.LeftOut, "system virtual machine")) + " left out."
+	return counted(s.LeftOut, "system virtual machine") + " left out."
 }
 
 func placesTable(line func(string, ...any), name string, all []place) {

@@ -75,16 +75,21 @@ type kind struct {
 	VMs, Alone int
 	// Problems are its texts, each with the VMs that it is about.
 	Problems []problem
+	// Everywhere is true if all VMs of the assessment have it.
+	Everywhere bool
 }
 
 type problem struct {
-	Text  string
-	Paths []string
+	Text string
+	VMs  []string
 }
+
+// Several reports whether the text is about more than one VM.
+func (p problem) Several() bool { return len(p.VMs) > 1 }
 
 // kinds groups the findings of a severity by code, those of most VMs first.
 func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
-	byCode := map[string]*kind{}
+	byCode, folder := map[string]*kind{}, commonFolder(vms)
 	for _, vm := range vms {
 		seen, errors := map[string]bool{}, map[string]bool{}
 		for _, f := range vm.Findings {
@@ -101,7 +106,7 @@ func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
 				k = &kind{Finding: f}
 				byCode[f.Code] = k
 			}
-			k.add(f.Problem, vm.VM.Path)
+			k.add(f.Problem, strings.TrimPrefix(vm.VM.Path, folder))
 			if seen[f.Code] {
 				continue
 			}
@@ -115,20 +120,35 @@ func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
 	var all []kind
 	for _, code := range slices.Sorted(maps.Keys(byCode)) {
 		k := *byCode[code]
-		slices.SortStableFunc(k.Problems, func(a, b problem) int { return cmp.Compare(len(b.Paths), len(a.Paths)) })
+		k.Everywhere = k.VMs == len(vms) && len(k.Problems) == 1
+		slices.SortStableFunc(k.Problems, func(a, b problem) int { return cmp.Compare(len(b.VMs), len(a.VMs)) })
 		all = append(all, k)
 	}
 	slices.SortStableFunc(all, func(a, b kind) int { return cmp.Compare(b.VMs, a.VMs) })
 	return all
 }
 
-func (k *kind) add(text, path string) {
+func (k *kind) add(text, name string) {
 	i := slices.IndexFunc(k.Problems, func(p problem) bool { return p.Text == text })
 	if i < 0 {
 		k.Problems = append(k.Problems, problem{Text: text})
 		i = len(k.Problems) - 1
 	}
-	k.Problems[i].Paths = append(k.Problems[i].Paths, path)
+	k.Problems[i].VMs = append(k.Problems[i].VMs, name)
+}
+
+// commonFolder returns the folder that all VMs are below, with a slash at its end.
+func commonFolder(vms []cbt.Assessment) string {
+	if len(vms) == 0 {
+		return ""
+	}
+	folder := vms[0].VM.Path
+	for _, vm := range vms {
+		for !strings.HasPrefix(vm.VM.Path, folder) || !strings.HasSuffix(folder, "/") {
+			folder = folder[:strings.LastIndex(strings.TrimSuffix(folder, "/"), "/")+1]
+		}
+	}
+	return folder
 }
 
 // place is a host or a datastore with what the VMs have there.
@@ -188,6 +208,7 @@ func worstFirst(vms []cbt.Assessment) []cbt.Assessment {
 	return all
 }
 
+// rank is 0 for a VM that is not ready, 1 for one with warnings, 2 for others.
 func rank(vm cbt.Assessment) int {
 	for i, severity := range []cbt.Severity{cbt.Error, cbt.Warning} {
 		if slices.ContainsFunc(vm.Findings, func(f cbt.Finding) bool { return f.Severity == severity }) {

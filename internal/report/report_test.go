@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/report"
@@ -20,7 +21,9 @@ var troubles = []struct {
 	vms    int
 	change func(vm *vsphere.VM)
 }{
-	{47, func(vm *vsphere.VM) { vm.Snapshots = []vsphere.Snapshot{{Name: "before the update", Depth: 1}} }},
+	{47, func(vm *vsphere.VM) {
+		vm.Snapshots = []vsphere.Snapshot{{Name: "before the update", Created: time.Date(2026, 3, 1, 4, 0, 0, 0, time.UTC), Depth: 1}}
+	}},
 	{31, func(vm *vsphere.VM) { vm.HardwareVersion = 4 }},
 	{22, func(vm *vsphere.VM) { vm.ToolsRunning = false }},
 	{18, func(vm *vsphere.VM) { vm.Disks[1].PhysicalMode, vm.Disks[1].Backing = true, vsphere.BackingRDM }},
@@ -138,15 +141,15 @@ func TestEmptyReport(t *testing.T) {
 func TestMarkdownEscapesNames(t *testing.T) {
 	t.Parallel()
 	assessed := inventory(2)
-	assessed.VMs[1].VM.Path = "/DC0/vm/a\nb\x1b[31m"
+	assessed.VMs[1].VM.Path = "/DC0/vm/prod/a\nb\x1b[31m"
 	text := report.Markdown(assessed, "/DC0/vm/*")
-	for _, want := range []string{`&lt;script>`, `\|`, `\*web\*`, `\[x\]`, `/DC0/vm/\*`, "/DC0/vm/a b \\[31m"} {
+	for _, want := range []string{`&lt;script>`, `\|`, `\*web\*`, `\[x\]`, `/DC0/vm/\*`, "| a b \\[31m"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	for line := range strings.SplitSeq(text, "\n") {
-		if cells := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); strings.HasPrefix(line, "| /DC0") && cells != 7 {
+		if cells := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); strings.HasPrefix(line, "| a b") && cells != 7 {
 			t.Errorf("%d cells: %s", cells, line)
 		}
 	}

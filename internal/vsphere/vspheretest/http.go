@@ -146,11 +146,18 @@ func (v *VCenter) Calls() map[string]int {
 	return maps.Clone(v.calls)
 }
 
-// ResetCalls resets the counts of Calls.
+// Answered returns how many bytes the answers had since the last ResetCalls.
+func (v *VCenter) Answered() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.answered
+}
+
+// ResetCalls resets the counts of Calls and Answered.
 func (v *VCenter) ResetCalls() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.calls = map[string]int{}
+	v.calls, v.answered = map[string]int{}, 0
 }
 
 var methodPattern = regexp.MustCompile(`<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)`)
@@ -180,6 +187,9 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 				return
 			}
 		}
+		v.mu.Lock()
+		v.answered += recorder.body.Len()
+		v.mu.Unlock()
 		recorder.send(w)
 	})
 }

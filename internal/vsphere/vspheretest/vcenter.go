@@ -46,6 +46,7 @@ type VCenter struct {
 	flagAtOnce   bool
 	pageSize     int64
 	calls        map[string]int
+	answered     int            // bytes
 	directories  map[string]int // by VM name: how often it was used
 	interceptors []*Interceptor
 }
