@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hc-install/product"
@@ -27,18 +28,25 @@ var configuration []byte
 //go:embed openstack.tf
 var openStackConfiguration []byte
 
-// openStackDirectory has the configuration of the act that migrates to OpenStack.
-const openStackDirectory = "openstack"
+//go:embed fleet.tf
+var fleetConfiguration []byte
+
+// openStackDirectory and fleetDirectory have the configurations of the acts that migrate to OpenStack.
+const (
+	openStackDirectory = "openstack"
+	fleetDirectory     = "fleet"
+)
 
 // cli runs a real Terraform or OpenTofu with this provider.
 type cli struct {
 	program, dir string
 	env          []string // in addition to that of this process
 	pause        string   // copies do not end while this file exists
+	out          *out
 }
 
-func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, cloud *openstacktest.Cloud, exports map[string]string) (*cli, error) {
-	program, err := find(ctx, dir)
+func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCenter, cloud *openstacktest.Cloud, out *out, exports map[string]string) (*cli, error) {
+	program, err := findCLI(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -60,12 +68,14 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 		os.Mkdir(work, 0o700),
 		os.Mkdir(filepath.Join(work, openStackDirectory), 0o700),
 		os.WriteFile(filepath.Join(work, openStackDirectory, "main.tf"), openStackConfiguration, 0o600),
+		os.Mkdir(filepath.Join(work, fleetDirectory), 0o700),
+		os.WriteFile(filepath.Join(work, fleetDirectory, "main.tf"), fleetConfiguration, 0o600),
 		os.WriteFile(filepath.Join(work, "main.tf"), configuration, 0o600),
 		os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600),
 	); err != nil {
 		return nil, err
 	}
-	c := &cli{program: program, dir: work, pause: filepath.Join(dir, "pause"), env: []string{
+	c := &cli{program: program, dir: work, pause: filepath.Join(dir, "pause"), out: out, env: []string{
 		"TF_CLI_CONFIG_FILE=" + config, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 		"VSPHERE_SERVER=" + vcenter.URL.Host, "VSPHERE_USER=" + vspheretest.Username,
 		"VSPHERE_PASSWORD=" + vspheretest.Password, "VSPHERE_THUMBPRINT=" + vcenter.Thumbprint(),
@@ -84,12 +94,11 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 	if err != nil {
 		return nil, err
 	}
-	fmt.Printf("The embedded vCenter listens on %s, an OpenStack on %s; migratekit is a stand-in that copies no data.\n", vcenter.URL, cloud.URL())
 	return c, nil
 }
 
-// find returns terraform or tofu from PATH, or downloads Terraform.
-func find(ctx context.Context, dir string) (string, error) {
+// findCLI returns terraform or tofu from PATH, or downloads Terraform.
+func findCLI(ctx context.Context, dir string) (string, error) {
 	for _, name := range []string{"terraform", "tofu"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
@@ -104,57 +113,31 @@ func find(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// run prints a command and its output, and fails unless it exits with want.
-func (c *cli) run(ctx context.Context, want int, args ...string) error {
-	fmt.Printf("\n$ %s %s\n", filepath.Base(c.program), strings.Join(args, " "))
-	err := c.quietly(ctx, os.Stdout, args...)
-	fmt.Println()
+// run shows a command, writes its output to the log and returns it. It fails unless the command exits with want.
+func (c *cli) run(ctx context.Context, want int, args ...string) (string, error) {
+	c.out.command(filepath.Base(c.program) + " " + strings.Join(args, " "))
+	var output bytes.Buffer
+	at := 1
+	if strings.HasPrefix(args[0], "-chdir") {
+		at = 2
+	}
+	err := c.quietly(ctx, io.MultiWriter(&output, c.out.log), slices.Insert(slices.Clone(args), at, "-no-color")...)
 	var exit *exec.ExitError
 	switch {
 	case err == nil && want == 0:
-		return nil
+		return output.String(), nil
 	case errors.As(err, &exit) && exit.ExitCode() == want:
-		return nil
+		return output.String(), nil
 	case err == nil:
-		return fmt.Errorf("%s exited with 0, not %d", args[0], want)
+		err = fmt.Errorf("%s exited with 0, not %d", args[0], want)
 	}
-	return err
+	return "", fmt.Errorf("%w; see %s", err, c.out.log.Name())
 }
 
 func (c *cli) quietly(ctx context.Context, output io.Writer, args ...string) error {
 	command := exec.CommandContext(ctx, c.program, args...)
 	command.Dir, command.Env = c.dir, append(os.Environ(), c.env...)
-	command.Stdout, command.Stderr = output, os.Stderr
+	command.Stdout, command.Stderr = output, output
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	return command.Run()
-}
-
-// last is the last cycle in state.
-type last struct {
-	Kind         string `json:"kind"`
-	ChangedBytes int64  `json:"changed_bytes"`
-}
-
-// lastCycle returns nil if no cycle has run yet. args are Terraform's own, before the command.
-func (c *cli) lastCycle(ctx context.Context, args ...string) (*last, error) {
-	var l *last
-	return l, c.output(ctx, &l, "last_cycle", args...)
-}
-
-// output reads an output of the configuration; one that is not there leaves into as it is.
-func (c *cli) output(ctx context.Context, into any, name string, args ...string) error {
-	var output bytes.Buffer
-	if err := c.quietly(ctx, &output, append(args, "output", "-json")...); err != nil {
-		return err
-	}
-	var values map[string]struct {
-		Value json.RawMessage `json:"value"`
-	}
-	if err := json.Unmarshal(output.Bytes(), &values); err != nil {
-		return err
-	}
-	if raw, ok := values[name]; ok {
-		return json.Unmarshal(raw.Value, into)
-	}
-	return nil
 }

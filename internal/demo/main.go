@@ -1,6 +1,6 @@
 // Command demo shows the provider at work without a vCenter. It builds the provider (or installs it from a
-// release), starts the embedded vCenter and NBD exports, and runs real terraform commands. With -playground it
-// runs none and waits for yours. It removes everything at its end.
+// release), starts the embedded vCenter, NBD exports and an OpenStack, and runs real terraform commands. With -playground it
+// runs none and waits for yours. It removes everything but its log at its end.
 package main
 
 import (
@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/vma-project/terraform-provider-vma/internal/migratekit/migratekittest"
 	"github.com/vma-project/terraform-provider-vma/internal/nbd/nbdtest"
@@ -42,16 +41,11 @@ type stage struct {
 	vcenter *vspheretest.VCenter
 	web     *vspheretest.Machine
 	app     *vspheretest.Machine
+	fleet   []*vspheretest.Machine
 	nbd     *nbdtest.Server
 	cloud   *openstacktest.Cloud
 	cli     *cli
-	acts    []act
-}
-
-// act is one row of the summary.
-type act struct {
-	what, result string
-	took         time.Duration
+	out     *out
 }
 
 const (
@@ -72,11 +66,15 @@ func run(ctx context.Context, release string, yours bool) (err error) {
 	defer func() { err = errors.Join(err, vcenter.Close()) }()
 	s := &stage{vcenter: vcenter, cloud: newCloud()}
 	defer s.cloud.Close()
+	if s.out, err = newOut(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.out.log.Close()) }()
 	if err := s.furnish(); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.nbd.Close()) }()
-	if s.cli, err = newCLI(ctx, dir, release, vcenter, s.cloud, map[string]string{
+	if s.cli, err = newCLI(ctx, dir, release, vcenter, s.cloud, s.out, map[string]string{
 		"2000": s.nbd.URI("web01-0"), "2001": s.nbd.URI("web01-1"),
 	}); err != nil {
 		return err
@@ -84,11 +82,7 @@ func run(ctx context.Context, release string, yours bool) (err error) {
 	if yours {
 		return s.playground(ctx)
 	}
-	if err := s.play(ctx); err != nil {
-		return err
-	}
-	s.summary()
-	return nil
+	return s.play(ctx)
 }
 
 // newCloud starts an OpenStack with a flavor and a network.
@@ -119,6 +113,13 @@ func (s *stage) furnish() (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	for i := range 20 {
+		vm, err := s.vcenter.AddVM(vspheretest.Spec{Path: fmt.Sprintf("/DC0/vm/fleet/vm%02d", i)})
+		if err != nil {
+			return err
+		}
+		s.fleet = append(s.fleet, vm)
 	}
 	s.nbd, err = nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{
 		"web01-0": {Size: 20 * gib}, "web01-1": {Size: 40 * gib},

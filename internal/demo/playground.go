@@ -3,11 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
 // playground prints instructions and runs commands from standard input, until its end, quit or an interrupt.
@@ -20,7 +21,7 @@ func (s *stage) playground(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(s.cli.dir, "env"), []byte(env.String()), 0o600); err != nil {
 		return err
 	}
-	fmt.Printf(`
+	fmt.Printf(`An embedded vCenter, NBD exports and an OpenStack run; migratekit is a stand-in that copies no data.
 In another terminal:
 
     cd %s
@@ -35,20 +36,16 @@ You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01. The d
 a configuration that migrates app01 to OpenStack; its flavor is to be given by its ID:
 
     cd openstack
-    %[2]s apply -var flavor=4c3d2f5e-8f7a-4c1e-9a56-0e6f6f0a7b11
+    %[2]s apply -var %s
 
-Type a command here to act as another user of vCenter:
+Type a command here to act as another user of vCenter or OpenStack:
 
-    off      disable CBT on web01
-    reset    disable and enable CBT on web01, so that the next copy is full
-    write    write 4 MiB in the guest of web01
-    slow     hold copies until you type fast, to try a Ctrl-C
-    fast     let copies continue
-    snapshot create a snapshot of web01, as a backup product does
-    clean    remove the snapshots of web01
-    quit     stop and remove everything
-
-`, s.cli.dir, filepath.Base(s.cli.program))
+`, s.cli.dir, filepath.Base(s.cli.program), flavor)
+	tricks := s.tricks()
+	for _, t := range tricks {
+		fmt.Printf("    %-9s%s\n", t.name, t.help)
+	}
+	fmt.Printf("    %-9s%s\n\n", "quit", "stop and remove everything")
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -65,39 +62,57 @@ Type a command here to act as another user of vCenter:
 			if !open || line == "quit" {
 				return nil
 			}
-			if err := s.meddle(strings.ToLower(line)); err != nil {
+			if err := perform(tricks, strings.ToLower(line)); err != nil {
 				fmt.Println(err)
 			}
 		}
 	}
 }
 
-// meddle changes something in vCenter, as another user or tool would.
-func (s *stage) meddle(what string) error {
-	var err error
-	switch what {
-	case "":
+// trick changes something, as another user or tool would.
+type trick struct {
+	name, help string
+	do         func() error
+	// then says what a plan makes of it.
+	then string
+}
+
+func (s *stage) tricks() []trick {
+	return []trick{
+		{"off", "disable CBT on web01", func() error { s.web.SetTracking(false); return nil },
+			"A plan with -detailed-exitcode exits with 2, and shows enabled = false -> true. An apply repairs it."},
+		{"reset", "disable and enable CBT on web01", func() error { s.web.ResetTracking(); return nil },
+			"CBT works, but the epoch is new: tracking_intact is false, and the plan warns that the next copy is full."},
+		{"write", "write 4 MiB in the guest of web01", func() error { s.web.Write(firstKey, 1<<30, 4<<20); return nil },
+			"An apply with another cycle copies these 4 MiB."},
+		{"disk", "add a disk to web01", func() error { _, err := s.web.AddDisk(vspheretest.Disk{Size: gib}); return err },
+			"A plan shows initialized = false -> true, and refuses the next cycle until the disk has an export."},
+		{"snapshot", "create a snapshot of web01, as a backup product does", func() error { return s.web.AddSnapshot("nightly", "") },
+			"That is no drift. But after off, a plan refuses to enable CBT until you type clean."},
+		{"clean", "remove the snapshots of web01", func() error { return s.web.RemoveSnapshots() }, "Nothing stands in the way any more."},
+		{"lock", "hold web01, as a backup product does while it reads", func() error { s.web.DisableMethod("CreateSnapshot_Task", "backup"); return nil },
+			"After off, a plan says which operation is disabled. Type unlock to release it."},
+		{"unlock", "release web01", func() error { s.web.EnableMethods(); return nil }, "A plan goes through again."},
+		{"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes(); return nil },
+			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full."},
+		{"slow", "hold copies until you type fast, to try a Ctrl-C", func() error { return os.WriteFile(s.cli.pause, nil, 0o600) },
+			"Start an apply with another cycle, and follow it with progress."},
+		{"fast", "let copies continue", func() error { return os.RemoveAll(s.cli.pause) }, "Copies end."},
+	}
+}
+
+func perform(tricks []trick, name string) error {
+	if name == "" {
 		return nil
-	case "off":
-		s.web.SetTracking(false)
-	case "reset":
-		s.web.ResetTracking()
-	case "write":
-		s.web.Write(firstKey, 1<<30, 4<<20)
-	case "slow":
-		err = os.WriteFile(s.cli.pause, nil, 0o600)
-	case "fast":
-		err = os.RemoveAll(s.cli.pause)
-	case "snapshot":
-		err = s.web.AddSnapshot("nightly", "")
-	case "clean":
-		err = s.web.RemoveSnapshots()
-	default:
-		return errors.New("unknown command: type off, reset, write, slow, fast, snapshot, clean or quit")
 	}
-	if err == nil {
-		enabled, ids := s.web.Tracking()
-		fmt.Printf("web01 now: CBT %s, change IDs %d, snapshots %d\n", map[bool]string{true: "enabled", false: "disabled"}[enabled], len(ids), len(s.web.Snapshots()))
+	for _, t := range tricks {
+		if t.name == name {
+			if err := t.do(); err != nil {
+				return err
+			}
+			fmt.Printf("Done: %s. %s\n", t.help, t.then)
+			return nil
+		}
 	}
-	return err
+	return fmt.Errorf("unknown command %q: type one of those above", name)
 }

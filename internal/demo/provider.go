@@ -13,7 +13,6 @@ import (
 
 // build builds the provider into bin and makes the CLI load it from there.
 func (c *cli) build(ctx context.Context, bin, config string) error {
-	fmt.Println("Building the provider …")
 	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "terraform-provider-vma"), ".")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
 	if err := build.Run(); err != nil {
@@ -55,10 +54,18 @@ func (c *cli) install(ctx context.Context, release, mirror, config string) error
 	if err := os.WriteFile(config, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror), 0o600); err != nil {
 		return err
 	}
-	if err := c.run(ctx, 0, "init", "-no-color"); err != nil {
-		return err
+	for _, at := range [][]string{nil, {inOpenStack}, {inFleet}} {
+		output, err := c.run(ctx, 0, append(at, "init")...)
+		if err != nil {
+			return err
+		}
+		if at == nil {
+			if err := c.out.result(output, []string{"Installed vma-project/vma"}, "The release is installed from a mirror, as from a registry."); err != nil {
+				return err
+			}
+		}
 	}
-	return c.run(ctx, 0, inOpenStack, "init", "-no-color")
+	return nil
 }
 
 var required = regexp.MustCompile(`provider\[(.*/vma-project/vma)\]`)

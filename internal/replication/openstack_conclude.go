@@ -220,6 +220,9 @@ func (t *OpenStack) concludeCutover(ctx context.Context, volumes map[int32]opens
 		if succeeded {
 			marks = marks.Ended(result.EndedAt, -1)
 		}
+		if id != "" { // the server writes to them, so no increment can continue from here
+			marks = marks.Copied("")
+		}
 		if err := t.Cloud.Mark(ctx, volume, marks); err != nil {
 			result.warn("The metadata of the volume %s could not be written: %v.", volume, err)
 		}
