@@ -1,3 +1,4 @@
+# assessment/main.tf
 terraform {
   required_version = ">= 1.11.0"
   required_providers {
