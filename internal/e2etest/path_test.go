@@ -13,10 +13,7 @@ import (
 )
 
 // migrationPath has the guides in their order, and what happens outside Terraform before each.
-var migrationPath = []struct {
-	guide  string
-	before func(t *testing.T, vms map[string]*vspheretest.Machine)
-}{
+var migrationPath = []pathStep{
 	{"assessment.md.tmpl", nil},
 	{"enable-cbt.md", nil},
 	{"first-copies.md", nil},
@@ -26,6 +23,11 @@ var migrationPath = []struct {
 		t.Helper()
 		vms["web02"].Write(2000, 2<<20, 1<<20)
 	}},
+}
+
+type pathStep struct {
+	guide  string
+	before func(t *testing.T, vms map[string]*vspheretest.Machine)
 }
 
 func write(t *testing.T, vms map[string]*vspheretest.Machine) {
