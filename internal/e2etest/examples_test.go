@@ -218,3 +218,34 @@ func TestGuides(t *testing.T) {
 		}
 	}
 }
+
+// The files of one folder are valid together: their names are distinct.
+func TestExamplesAreValidTogether(t *testing.T) {
+	t.Parallel()
+	folders, err := filepath.Glob("examples/*/*")
+	if err != nil || len(folders) < 10 {
+		t.Fatalf("%v, %v", folders, err)
+	}
+	for _, folder := range folders {
+		files, err := filepath.Glob(folder + "/*.tf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = slices.DeleteFunc(files, func(file string) bool { return strings.HasPrefix(filepath.Base(file), "import") })
+		if len(files) == 0 || strings.HasPrefix(folder, "examples/guides/") {
+			continue
+		}
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+			w := newWorkspace(t, "")
+			if strings.HasPrefix(folder, "examples/actions/") {
+				w.needs("1.14.0")
+			}
+			w.write(filepath.Join(w.dir, "main.tf"), requiresVMA)
+			for _, file := range files {
+				w.write(filepath.Join(w.dir, "example-"+filepath.Base(file)), read(t, file))
+			}
+			w.terraform(0, "validate")
+		})
+	}
+}

@@ -42,7 +42,7 @@ func (a *cbtResetAction) Metadata(_ context.Context, req action.MetadataRequest,
 
 func (a *cbtResetAction) Schema(ctx context.Context, _ action.SchemaRequest, resp *action.SchemaResponse) {
 	resp.Schema = schema.Schema{
-		MarkdownDescription: "Resets changed block tracking (CBT) of a virtual machine once: disables it, enables it and initializes every disk. Every disk gets a new epoch, so its next copy is full. " +
+		MarkdownDescription: "Resets changed block tracking (CBT) of a virtual machine once: disables it, enables it and initializes every disk. Every disk gets a new epoch, so its next copy is full, also that of a backup product. This cannot be undone. " +
 			"The action fails if the virtual machine has snapshots. The next apply does not repeat a failed action; if it should, use `reset_triggers` of `vma_cbt` instead.",
 		Attributes: map[string]schema.Attribute{
 			attributePath: schema.StringAttribute{MarkdownDescription: descriptionInputPath, Optional: true, Validators: []validator.String{validInventoryPath()}},

@@ -47,7 +47,7 @@ func (r *cbtResource) Schema(ctx context.Context, _ resource.SchemaRequest, resp
 		Optional:            true, Computed: true, Default: booldefault.StaticBool(false),
 	}
 	attributes["reset_triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; a changed value resets CBT: it is disabled, enabled and initialized, so every disk gets a new epoch and its next copy is full. Adding the map to an existing resource, or removing it, resets nothing.",
+		MarkdownDescription: "Any values; a changed value resets CBT: it is disabled, enabled and initialized, so every disk gets a new epoch and its next copy is full. Adding the map to an existing resource, or removing it, resets nothing. Default: none.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_destroy"] = schema.StringAttribute{

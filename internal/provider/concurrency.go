@@ -28,7 +28,7 @@ func concurrencyAttribute() schema.Attribute {
 	}
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "How many replication cycles this provider runs at once. Other cycles wait, first come first served, and say at INFO in Terraform's log what they wait for. " +
-			"A waiting cycle occupies one of Terraform's `-parallelism` (10 unless set), and its timeout begins when it starts.",
+			"A waiting cycle occupies one of Terraform's `-parallelism` (10 unless set), and its timeout begins when it starts. Default: no limits.",
 		Optional: true,
 		Attributes: map[string]schema.Attribute{
 			"total":         limit("How many cycles run at once in all."),

@@ -41,7 +41,7 @@ func openStackLoginAttribute() schema.Attribute {
 	}
 	return schema.SingleNestedAttribute{
 		MarkdownDescription: "Login to OpenStack, with the names of the OpenStack provider. The login comes from one source: from this block, else from the `OS_*` of `migratekit_environment`, else from those of Terraform's environment. " +
-			"The provider logs in once, and gives migratekit the login in a form that it accepts.",
+			"The provider logs in once, and gives migratekit the login in a form that it accepts. Default: the environment.",
 		Optional: true,
 		Attributes: map[string]schema.Attribute{
 			"cloud":                         text("Entry of clouds.yaml to take the login from; the other attributes win over it. Environment: `OS_CLOUD`."),

@@ -134,7 +134,7 @@ func (p *Provider) Schema(_ context.Context, _ provider.SchemaRequest, resp *pro
 				Validators:          []validator.String{validPath()},
 			},
 			"migratekit_environment": schema.MapAttribute{
-				MarkdownDescription: "Environment variables to add for migratekit. They are never stored in state. `OS_*` in it are a login to OpenStack, see `openstack`.",
+				MarkdownDescription: "Environment variables to add for migratekit. They are never stored in state. `OS_*` in it are a login to OpenStack, see `openstack`. Default: none.",
 				Optional:            true,
 				Sensitive:           true,
 				ElementType:         types.StringType,

@@ -77,7 +77,7 @@ func (a *replicateAction) Schema(ctx context.Context, _ action.SchemaRequest, re
 				Optional:            true, Validators: []validator.String{stringvalidator.OneOf("none", "zlib", "fastlz", "skipz")},
 			},
 			"extra_args": schema.ListAttribute{
-				MarkdownDescription: "Arguments to add to migratekit's command line. Arguments that the provider sets itself are rejected.",
+				MarkdownDescription: "Arguments to add to migratekit's command line. Arguments that the provider sets itself are rejected. Default: none.",
 				Optional:            true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validArgument()), listvalidator.SizeAtMost(maxArguments)},
 			},
 			"on_tracking_reset": schema.StringAttribute{

@@ -37,11 +37,11 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, Validators: []validator.String{stringvalidator.OneOf("none", "zlib", "fastlz", "skipz")},
 	}
 	attributes["extra_args"] = schema.ListAttribute{
-		MarkdownDescription: "Arguments to add to migratekit's command line. Arguments that the provider sets itself are rejected. With `--debug` migratekit logs the password, but the provider redacts it.",
+		MarkdownDescription: "Arguments to add to migratekit's command line. Arguments that the provider sets itself are rejected. With `--debug` migratekit logs the password, but the provider redacts it. Default: none.",
 		Optional:            true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validArgument()), listvalidator.SizeAtMost(maxArguments)},
 	}
 	attributes["triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; a changed value runs another cycle in place, which is incremental if CBT allows it.",
+		MarkdownDescription: "Any values; a changed value runs another cycle in place, which is incremental if CBT allows it. Default: none, so that only lost increments, failures and a cutover run another cycle.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_tracking_reset"] = schema.StringAttribute{
@@ -58,11 +58,11 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, Validators: []validator.String{stringvalidator.OneOf(onAttachedFail, onAttachedDetach)},
 	}
 	attributes["cutover_limits"] = schema.SingleNestedAttribute{
-		MarkdownDescription: "Limits for the last successful cycle before a cutover. The plan refuses a cutover if the cycle is older, copied more, or copied an unknown amount. Without them, a cutover after no cycle, or after one that ended more than a day ago, is only warned about.",
+		MarkdownDescription: "Limits for the last successful cycle before a cutover. The plan refuses a cutover if the cycle is older, copied more, or copied an unknown amount. Default: no limits; a cutover after no cycle, or after one that ended more than a day ago, is only warned about.",
 		Optional:            true,
 		Attributes: map[string]schema.Attribute{
-			"max_age":           schema.StringAttribute{MarkdownDescription: "How long ago the cycle may have ended, such as `2h`.", Optional: true, Validators: []validator.String{validDuration()}},
-			"max_changed_bytes": schema.Int64Attribute{MarkdownDescription: "How many bytes the cycle may have copied.", Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)}},
+			"max_age":           schema.StringAttribute{MarkdownDescription: "How long ago the cycle may have ended, such as `2h`. Default: no limit.", Optional: true, Validators: []validator.String{validDuration()}},
+			"max_changed_bytes": schema.Int64Attribute{MarkdownDescription: "How many bytes the cycle may have copied. Default: no limit.", Optional: true, Validators: []validator.Int64{int64validator.AtLeast(0)}},
 		},
 	}
 	attributes["shutdown_timeout"] = schema.StringAttribute{
@@ -121,14 +121,14 @@ func openStackAttribute() schema.Attribute {
 		Optional:            true,
 		PlanModifiers:       sameTarget(),
 		Attributes: map[string]schema.Attribute{
-			"availability_zone":       text("Availability zone of the volumes, and of the server at cutover. Required for a cutover.", validArgument()),
-			"volume_type":             text("Type of the volumes.", validArgument()),
-			"disk_bus_type":           text("Bus that the server sees its disks on: `virtio` or `scsi`. migratekit writes `scsi` to the metadata of the volumes, where Nova does not look, so it has no effect unless you set the image properties too.", stringvalidator.OneOf("virtio", "scsi")),
-			"os_type":                 text("Operating system, a value of the image property `os_type`.", validArgument()),
-			"enable_qemu_guest_agent": schema.BoolAttribute{MarkdownDescription: "Whether OpenStack uses the QEMU guest agent of the server.", Optional: true},
-			"flavor_id":               text("ID of the server's flavor. Required for a cutover.", validIdentifier()),
+			"availability_zone":       text("Availability zone of the volumes, and of the server at cutover. Required for a cutover. Default: the cloud's own.", validArgument()),
+			"volume_type":             text("Type of the volumes. Default: the cloud's own.", validArgument()),
+			"disk_bus_type":           text("Bus that the server sees its disks on: `virtio` or `scsi`. migratekit writes `scsi` to the metadata of the volumes, where Nova does not look, so it has no effect unless you set the image properties too. Default: migratekit's own.", stringvalidator.OneOf("virtio", "scsi")),
+			"os_type":                 text("Operating system, a value of the image property `os_type`. Default: none.", validArgument()),
+			"enable_qemu_guest_agent": schema.BoolAttribute{MarkdownDescription: "Whether OpenStack uses the QEMU guest agent of the server. Default: `false`.", Optional: true},
+			"flavor_id":               text("ID of the server's flavor. Required for a cutover. Default: none.", validIdentifier()),
 			"network_mappings": schema.ListNestedAttribute{
-				MarkdownDescription: "Subnet for each network card of the source. Required for a cutover.",
+				MarkdownDescription: "Subnet for each network card of the source. Required for a cutover. Default: none.",
 				Optional:            true,
 				Validators:          []validator.List{noNulls{}},
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
@@ -138,7 +138,7 @@ func openStackAttribute() schema.Attribute {
 					"ip":         text("IP address to assign. Default: any free address of the subnet.", validIP()),
 				}},
 			},
-			"security_group_ids": schema.ListAttribute{MarkdownDescription: "IDs of the security groups of the server.", Optional: true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validIdentifier())}},
+			"security_group_ids": schema.ListAttribute{MarkdownDescription: "IDs of the security groups of the server. Default: that of the project.", Optional: true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validIdentifier())}},
 			"run_v2v":            schema.BoolAttribute{MarkdownDescription: "Whether virt-v2v converts the system disk at cutover. Default: migratekit's own, which is `true`.", Optional: true},
 		},
 	}

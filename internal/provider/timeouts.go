@@ -22,7 +22,7 @@ const (
 	cycleTimeout    = 24 * time.Hour
 )
 
-const descriptionTimeouts = "How long operations may take, as durations such as `30m` or `2h45m`."
+const descriptionTimeouts = "How long operations may take, as durations such as `30m` or `2h45m`. The default of each is below."
 
 func describeTimeout(what string, standard time.Duration) string {
 	return fmt.Sprintf("How long %s may take. Default: `%s`.", what, shortDuration(standard))

@@ -1,0 +1,3 @@
+resource "vma_cbt" "web" {
+  vm_path = "/DC0/vm/prod/web01"
+}
