@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -22,6 +23,12 @@ var migrationPath = []pathStep{
 	{"afterwards.md", func(t *testing.T, vms map[string]*vspheretest.Machine) {
 		t.Helper()
 		vms["web02"].Write(2000, 2<<20, 1<<20)
+	}},
+	{"going-back.md", func(t *testing.T, vms map[string]*vspheretest.Machine) {
+		t.Helper()
+		if err := vms["web01"].PowerOn(); err != nil {
+			t.Fatal(err)
+		}
 	}},
 }
 
@@ -57,24 +64,26 @@ func TestGuidesAreOnePath(t *testing.T) {
 		vms[name] = vm
 	}
 	w, _ := replicated(t, vcenter, "")
-	w.useOpenStack()
+	cloud := w.useOpenStack()
 	s := &showcase{workspace: w}
 	s.besideOthers()
 	for _, step := range migrationPath {
 		if step.before != nil {
 			step.before(t, vms)
 		}
-		follow(t, w, step.guide)
-	}
-	if server := collapse(w.terraform(0, "state", "show", `vma_replication.vms["web01"]`)); !strings.Contains(server, `status = "cut_over"`) {
-		t.Errorf("%s", server)
+		follow(t, w, cloud, step.guide)
+		if status := map[string]string{"afterwards.md": "cut_over", "going-back.md": "replicated"}[step.guide]; status != "" {
+			if state := collapse(w.terraform(0, "state", "show", `vma_replication.vms["web01"]`)); !strings.Contains(state, "status = \""+status+"\"") {
+				t.Errorf("after %s: %s", step.guide, state)
+			}
+		}
 	}
 }
 
 var block = regexp.MustCompile("(?s)(?:```([a-z]+)\n(.*?)```|\\{\\{ tffile \"([^\"]+)\" \\}\\})")
 
 // follow does what a guide says.
-func follow(t *testing.T, w *workspace, guide string) {
+func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string) {
 	t.Helper()
 	output := ""
 	for _, found := range block.FindAllStringSubmatch(read(t, "templates/guides/"+guide), -1) {
@@ -96,6 +105,10 @@ func follow(t *testing.T, w *workspace, guide string) {
 			for command := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
 				if args, ok := strings.CutPrefix(command, "terraform "); ok {
 					output = run(w, args)
+				} else if name, ok := strings.CutPrefix(command, "openstack server delete "); ok {
+					deleteServer(cloud, name)
+				} else if command != "terraform-provider-vma progress" { // TestProgress runs it
+					t.Errorf("%s: nothing runs %q", guide, command)
 				}
 			}
 		case "text":
@@ -103,6 +116,21 @@ func follow(t *testing.T, w *workspace, guide string) {
 		}
 	}
 	t.Logf("%s: followed", guide)
+}
+
+// deleteServer deletes a server, and keeps its volumes.
+func deleteServer(cloud *openstacktest.Cloud, name string) {
+	id := ""
+	cloud.ChangeServers(func(s *openstacktest.Server) {
+		if s.Name == name {
+			id, s.ID = s.ID, ""
+		}
+	})
+	cloud.ChangeVolumes(func(v *openstacktest.Volume) {
+		if slices.Contains(v.Servers, id) {
+			v.Servers, v.Root, v.Status = nil, false, "available"
+		}
+	})
 }
 
 var argument = regexp.MustCompile(`'([^']*)'|(\S+)`)
