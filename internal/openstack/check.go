@@ -107,7 +107,8 @@ func (c *Client) Check(ctx context.Context, request Request) (*Report, error) {
 		return nil, err
 	}
 	report.Host = known.host
-	report.Volumes, report.CutOverTo = request.owned(known.own), CutOverTo(request, known.own)
+	report.Volumes = request.owned(known.own)
+	report.CutOverTo = CutOverTo(report.Volumes, request.keys(), request.Off)
 	if report.CutOverTo != "" {
 		return report, nil // nothing of it is needed any more
 	}
@@ -224,11 +225,22 @@ func attached(volumes map[int32]Volume) bool {
 }
 
 // owned returns the volumes of the disks to copy, by device key.
-func (r Request) owned(all []Volume) map[int32]Volume {
-	owned := map[int32]Volume{}
+func (r Request) owned(all []Volume) map[int32]Volume { return Owned(all, r.Name, r.Moid, r.keys()) }
+
+func (r Request) keys() []int32 {
+	var keys []int32
 	for _, disk := range r.Disks {
-		if found := Of(all, r.Name, r.Moid, disk.Key); len(found) == 1 {
-			owned[disk.Key] = found[0]
+		keys = append(keys, disk.Key)
+	}
+	return keys
+}
+
+// Owned returns the volumes of a VM's disks, by device key. A disk with several volumes has none.
+func Owned(all []Volume, name, moid string, keys []int32) map[int32]Volume {
+	owned := map[int32]Volume{}
+	for _, key := range keys {
+		if found := Of(all, name, moid, key); len(found) == 1 {
+			owned[key] = found[0]
 		}
 	}
 	return owned
@@ -248,15 +260,14 @@ func ServerOf(volumes []Volume) string {
 
 // CutOverTo returns the server that a cutover of the VM booted: it has all volumes, the first one as its root disk; the source is off, and a cutover was started that is not known
 // to have failed. A server that somebody booted from the volumes for a test is none, and neither is the machine that migratekit runs on.
-func CutOverTo(request Request, all []Volume) string {
-	owned := request.owned(all)
-	if !request.Off || len(owned) != len(request.Disks) {
+func CutOverTo(owned map[int32]Volume, keys []int32, off bool) string {
+	if !off || len(owned) != len(keys) {
 		return ""
 	}
 	began, root := false, true
-	for i, disk := range request.Disks {
-		began = began || owned[disk.Key].CutoverStartedAt != ""
-		root = root && (i > 0 || owned[disk.Key].Root)
+	for i, key := range keys {
+		began = began || owned[key].CutoverStartedAt != ""
+		root = root && (i > 0 || owned[key].Root)
 	}
 	if !began || !root {
 		return ""

@@ -336,7 +336,7 @@ func TestCutOverTo(t *testing.T) {
 	} {
 		request, volumes := booted()
 		test.change(&request, &volumes[0])
-		if got := CutOverTo(request, volumes); got != test.want {
+		if got := CutOverTo(request.owned(volumes), request.keys(), request.Off); got != test.want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

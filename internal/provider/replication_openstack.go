@@ -134,19 +134,23 @@ func (r *replicationResource) readVolumes(ctx context.Context, state replication
 		return nil
 	}
 	volumes, err := r.data.openstack.Volumes(ctx)
-	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
-		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
-		return nil
-	}
-	if denied, ok := errors.AsType[*openstack.ForbiddenError](err); ok {
-		diags.AddWarning("OpenStack Not Checked", sentence(denied)+" The plan relies on the state.")
-		return nil
-	}
 	if err != nil {
-		diags.Append(openStackDiagnostic(err))
+		diags.Append(unreadDiagnostic(err, "The plan relies on the state."))
 		return nil
 	}
 	return volumes
+}
+
+// unreadDiagnostic says that OpenStack could not be read while a resource is refreshed: a warning if it is down or denies it. without is what that means
+// if it denies it.
+func unreadDiagnostic(err error, without string) diag.Diagnostic {
+	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
+		return diag.NewWarningDiagnostic("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
+	}
+	if denied, ok := errors.AsType[*openstack.ForbiddenError](err); ok {
+		return diag.NewWarningDiagnostic("OpenStack Not Checked", sentence(denied)+" "+without)
+	}
+	return openStackDiagnostic(err)
 }
 
 // refreshTarget sets what the volumes tell: whether the copies are there, and whether a cutover is done whose end was not seen.
@@ -210,16 +214,8 @@ func (r *replicationResource) warnServer(ctx context.Context, state replicationM
 		return
 	}
 	servers, err := r.data.openstack.Servers(ctx)
-	if denied, ok := errors.AsType[*openstack.ForbiddenError](err); ok {
-		diags.AddWarning("OpenStack Not Checked", sentence(denied)+" Whether the servers of finished migrations run is not known.")
-		return
-	}
-	if outage, ok := errors.AsType[*openstack.UnreachableError](err); ok {
-		diags.AddWarning("OpenStack Unreachable", fmt.Sprintf(replication.UnreachableText, outage))
-		return
-	}
 	if err != nil {
-		diags.Append(openStackDiagnostic(err))
+		diags.Append(unreadDiagnostic(err, "Whether the servers of finished migrations run is not known."))
 		return
 	}
 	for _, server := range servers {

@@ -32,22 +32,20 @@ func SeenVolumes(volumes map[int32]openstack.Volume) Volumes {
 
 // VolumesOf returns the volumes of a VM, by device key.
 func VolumesOf(vm *vsphere.VM, all []openstack.Volume) map[int32]openstack.Volume {
-	owned := map[int32]openstack.Volume{}
+	return openstack.Owned(all, path.Base(vm.Path), vm.Moid, diskKeys(vm))
+}
+
+func diskKeys(vm *vsphere.VM) []int32 {
+	var keys []int32
 	for _, disk := range vm.Disks {
-		if found := openstack.Of(all, path.Base(vm.Path), vm.Moid, disk.Key); len(found) == 1 {
-			owned[disk.Key] = found[0]
-		}
+		keys = append(keys, disk.Key)
 	}
-	return owned
+	return keys
 }
 
 // CutOverTo returns the server that a cutover of the VM booted, "" if there is none.
 func CutOverTo(vm *vsphere.VM, all []openstack.Volume) string {
-	request := openstack.Request{Name: path.Base(vm.Path), Moid: vm.Moid, Off: vm.PowerState == poweredOff}
-	for _, disk := range vm.Disks {
-		request.Disks = append(request.Disks, openstack.DiskRequest{Key: disk.Key})
-	}
-	return openstack.CutOverTo(request, all)
+	return openstack.CutOverTo(VolumesOf(vm, all), diskKeys(vm), vm.PowerState == poweredOff)
 }
 
 // Intact reports whether the volumes have what was recorded, by device key, of the disks that still exist.

@@ -1,4 +1,4 @@
-# A guest that takes long to shut down. With power_off it is turned off in the end, as pulling the plug would.
+# The guest gets 45 minutes. With "power_off", it would be turned off then.
 resource "vma_replication" "slow" {
   vm_path             = "/DC0/vm/prod/web02"
   shutdown_timeout    = "45m"
