@@ -79,24 +79,40 @@ type trick struct {
 
 func (s *stage) tricks() []trick {
 	return []trick{
-		{"off", "disable CBT on web01", func() error { s.web.SetTracking(false); return nil },
-			"A plan with -detailed-exitcode exits with 2, and shows enabled = false -> true. An apply repairs it."},
-		{"reset", "disable and enable CBT on web01", func() error { s.web.ResetTracking(); return nil },
-			"CBT works, but the epoch is new: tracking_intact is false, and the plan warns that the next copy is full."},
-		{"write", "write 4 MiB in the guest of web01", func() error { s.web.Write(firstKey, 1<<30, 4<<20); return nil },
-			"An apply with another cycle copies these 4 MiB."},
-		{"disk", "add a disk to web01", func() error { _, err := s.web.AddDisk(vspheretest.Disk{Size: gib}); return err },
-			"A plan shows initialized = false -> true, and refuses the next cycle until the disk has an export."},
-		{"snapshot", "create a snapshot of web01, as a backup product does", func() error { return s.web.AddSnapshot("nightly", "") },
-			"That is no drift. But after off, a plan refuses to enable CBT until you type clean."},
+		{
+			"off", "disable CBT on web01", func() error { s.web.SetTracking(false); return nil },
+			"A plan with -detailed-exitcode exits with 2, and shows enabled = false -> true. An apply repairs it.",
+		},
+		{
+			"reset", "disable and enable CBT on web01", func() error { s.web.ResetTracking(); return nil },
+			"CBT works, but the epoch is new: tracking_intact is false, and the plan warns that the next copy is full.",
+		},
+		{
+			"write", "write 4 MiB in the guest of web01", func() error { s.web.Write(firstKey, 1<<30, 4<<20); return nil },
+			"An apply with another cycle copies these 4 MiB.",
+		},
+		{
+			"disk", "add a disk to web01", func() error { _, err := s.web.AddDisk(vspheretest.Disk{Size: gib}); return err },
+			"A plan shows initialized = false -> true, and refuses the next cycle until the disk has an export.",
+		},
+		{
+			"snapshot", "create a snapshot of web01, as a backup product does", func() error { return s.web.AddSnapshot("nightly", "") },
+			"That is no drift. But after off, a plan refuses to enable CBT until you type clean.",
+		},
 		{"clean", "remove the snapshots of web01", func() error { return s.web.RemoveSnapshots() }, "Nothing stands in the way any more."},
-		{"lock", "hold web01, as a backup product does while it reads", func() error { s.web.DisableMethod("CreateSnapshot_Task", "backup"); return nil },
-			"After off, a plan says which operation is disabled. Type unlock to release it."},
+		{
+			"lock", "hold web01, as a backup product does while it reads", func() error { s.web.DisableMethod("CreateSnapshot_Task", "backup"); return nil },
+			"After off, a plan says which operation is disabled. Type unlock to release it.",
+		},
 		{"unlock", "release web01", func() error { s.web.EnableMethods(); return nil }, "A plan goes through again."},
-		{"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes(); return nil },
-			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full."},
-		{"slow", "hold copies until you type fast, to try a Ctrl-C", func() error { return os.WriteFile(s.cli.pause, nil, 0o600) },
-			"Start an apply with another cycle, and follow it with progress."},
+		{
+			"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes(); return nil },
+			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full.",
+		},
+		{
+			"slow", "hold copies until you type fast, to try a Ctrl-C", func() error { return os.WriteFile(s.cli.pause, nil, 0o600) },
+			"Start an apply with another cycle, and follow it with progress.",
+		},
 		{"fast", "let copies continue", func() error { return os.RemoveAll(s.cli.pause) }, "Copies end."},
 	}
 }
