@@ -31,6 +31,9 @@ var openStackConfiguration []byte
 //go:embed fleet.tf
 var fleetConfiguration []byte
 
+//go:embed assessment.tf
+var assessmentConfiguration []byte
+
 // openStackDirectory and fleetDirectory have the configurations of the acts that migrate to OpenStack.
 const (
 	openStackDirectory = "openstack"
@@ -64,15 +67,15 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 		return nil, err
 	}
 	work := filepath.Join(dir, "work")
-	if err := errors.Join(
-		os.Mkdir(work, 0o700),
-		os.Mkdir(filepath.Join(work, openStackDirectory), 0o700),
-		os.WriteFile(filepath.Join(work, openStackDirectory, "main.tf"), openStackConfiguration, 0o600),
-		os.Mkdir(filepath.Join(work, fleetDirectory), 0o700),
-		os.WriteFile(filepath.Join(work, fleetDirectory, "main.tf"), fleetConfiguration, 0o600),
-		os.WriteFile(filepath.Join(work, "main.tf"), configuration, 0o600),
-		os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600),
-	); err != nil {
+	for directory, content := range map[string][]byte{"": configuration, openStackDirectory: openStackConfiguration, fleetDirectory: fleetConfiguration, "assessment": assessmentConfiguration} {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Join(work, directory), 0o700),
+			os.WriteFile(filepath.Join(work, directory, "main.tf"), content, 0o600),
+		); err != nil {
+			return nil, err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(work, "demo.auto.tfvars.json"), variables, 0o600); err != nil {
 		return nil, err
 	}
 	c := &cli{program: program, dir: work, pause: filepath.Join(dir, "pause"), out: out, env: []string{

@@ -121,6 +121,9 @@ func (s *stage) furnish() (err error) {
 		}
 		s.fleet = append(s.fleet, vm)
 	}
+	for _, vm := range append([]*vspheretest.Machine{s.web, s.app}, s.fleet...) {
+		vm.SetUsed(firstKey, 512<<20)
+	}
 	s.nbd, err = nbdtest.Start(nbdtest.Newstyle, map[string]nbdtest.Export{
 		"web01-0": {Size: 20 * gib}, "web01-1": {Size: 40 * gib},
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -32,8 +33,8 @@ To follow a copy, in a third terminal in the same directory:
 
     ../bin/terraform-provider-vma progress
 
-You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01. The directory openstack has
-a configuration that migrates app01 to OpenStack; its flavor is to be given by its ID:
+You can change main.tf. The VMs are /DC0/vm/prod/web01, db01 and legacy01. The directory assessment
+assesses them; fleet copies twenty more. The directory openstack has a configuration that migrates app01 to OpenStack; its flavor is to be given by its ID:
 
     cd openstack
     %[2]s apply -var %s
@@ -108,6 +109,23 @@ func (s *stage) tricks() []trick {
 		{
 			"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes(); return nil },
 			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full.",
+		},
+		{
+			"back", "delete the server of app01, and power the source on",
+			func() error {
+				s.cloud.ChangeServers(func(server *openstacktest.Server) {
+					if server.Name == "app01" {
+						server.ID = ""
+					}
+				})
+				s.cloud.ChangeVolumes(func(v *openstacktest.Volume) {
+					if v.Root || len(v.Servers) > 0 {
+						v.Servers, v.Root, v.Status = nil, false, "available"
+					}
+				})
+				return s.app.PowerOn()
+			},
+			"In the directory openstack: terraform state rm vma_replication.app, then apply without cutover. The copy is full.",
 		},
 		{
 			"slow", "hold copies until you type fast, to try a Ctrl-C", func() error { return os.WriteFile(s.cli.pause, nil, 0o600) },

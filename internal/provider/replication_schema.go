@@ -41,7 +41,7 @@ func (r *replicationResource) Schema(ctx context.Context, _ resource.SchemaReque
 		Optional:            true, ElementType: types.StringType, Validators: []validator.List{noNulls{}, listvalidator.ValueStringsAre(validArgument()), listvalidator.SizeAtMost(maxArguments)},
 	}
 	attributes["triggers"] = schema.MapAttribute{
-		MarkdownDescription: "Any values; a changed value runs another cycle in place, which is incremental if CBT allows it. Default: none, so that only lost increments, failures and a cutover run another cycle.",
+		MarkdownDescription: "Any values; a changed value runs another cycle in place, which is incremental if CBT allows it. Default: none; then another cycle runs only if increments were lost, if the last cycle failed, or for a cutover.",
 		Optional:            true, ElementType: types.StringType,
 	}
 	attributes["on_tracking_reset"] = schema.StringAttribute{

@@ -131,9 +131,10 @@ func (t *OpenStack) checkProject(ctx context.Context, place migratekit.Place, so
 	if report.CutOverTo != "" {
 		if t.Final() {
 			f.Done = true
+			f.warn(SubjectCutover, "Already Cut Over", "%q has been cut over to the server %s, which has its volumes. The apply records that, and copies nothing.", source.Status.VM.Path, report.CutOverTo)
 		} else {
 			f.Errors = append(f.Errors, &TargetError{At: []any{"cutover"}, Text: fmt.Sprintf(
-				"%q has been cut over to the server %s, which has its volumes. For vma_replication, set cutover to true. Otherwise remove the resource or the action.", source.Status.VM.Path, report.CutOverTo)})
+				"%q has been cut over to the server %s, which has its volumes. For vma_replication, set cutover to true. To copy the source once more, delete that server first. Otherwise remove the resource or the action.", source.Status.VM.Path, report.CutOverTo)})
 		}
 		return
 	}

@@ -100,7 +100,7 @@ func preflight(
 	}
 	f.add(cycle.Target.Check(ctx, place.With(cycle.Environment), cycle.source(status)))
 	if f.Done {
-		return Findings{Done: true}
+		return Findings{Done: true, Warnings: f.Warnings}
 	}
 	var sparse []string
 	for _, key := range cycle.Target.Disks(status.Tracking()) {
