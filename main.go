@@ -66,11 +66,19 @@ func serve(debugged bool) error {
 		go exitWithTerraform(vma)
 	}
 	err := tf6server.Serve("registry.terraform.io/vma-project/vma", vma.Server, options...)
-	// Terraform has closed the provider and waits two more seconds for it to exit.
-	if logout := vma.Close(context.Background()); err == nil {
+	if logout := logOut(vma); err == nil {
 		err = logout
 	}
 	return err
+}
+
+// farewellTimeout limits the logout: Terraform kills a provider two seconds after closing it.
+const farewellTimeout = 1500 * time.Millisecond
+
+func logOut(vma *provider.Provider) error {
+	ctx, cancel := context.WithTimeout(context.Background(), farewellTimeout)
+	defer cancel()
+	return vma.Close(ctx)
 }
 
 // limitLogs sets the plugin log levels to the level that Terraform wants. Otherwise the framework writes a
@@ -112,6 +120,6 @@ func exitWithTerraform(vma *provider.Provider) {
 		}
 	}
 	vma.Shutdown(context.Background())
-	_ = vma.Close(context.Background())
+	_ = logOut(vma)
 	os.Exit(1)
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere"
 )
@@ -33,10 +36,21 @@ type Assessed struct {
 	LeftOut int
 	// Unreadable has an error for each other VM that could not be read at all.
 	Unreadable []error
+	// Unchecked is why privileges could not be checked; nil if they were.
+	Unchecked error
 }
 
-// Assess reads the VMs below a folder and applies all rules to those that match accepts. It checks privileges with one more call.
-func (m *Manager) Assess(ctx context.Context, folder string, match func(*vsphere.VM) bool) (Assessed, error) {
+// AssessOptions are the options of Assess.
+type AssessOptions struct {
+	// Match selects VMs.
+	Match func(*vsphere.VM) bool
+	// RemovesLeftovers is true if replications remove a snapshot that migratekit left.
+	RemovesLeftovers bool
+}
+
+// Assess reads the VMs below a folder and applies all rules to them. It checks privileges with one more call. Errors: those of vsphere.Client.FolderVMs,
+// and that of the context.
+func (m *Manager) Assess(ctx context.Context, folder string, options AssessOptions) (Assessed, error) {
 	vms, unreadable, err := m.vcenter.FolderVMs(ctx, folder, true)
 	if err != nil {
 		return Assessed{}, err
@@ -44,7 +58,7 @@ func (m *Manager) Assess(ctx context.Context, folder string, match func(*vsphere
 	var result Assessed
 	for _, err := range unreadable {
 		inaccessible, ok := errors.AsType[*vsphere.InaccessibleError](err)
-		if !ok || inaccessible.VM == nil {
+		if !ok || inaccessible.VM == nil || inaccessible.VM.Path == "" {
 			result.Unreadable = append(result.Unreadable, err)
 			continue
 		}
@@ -53,7 +67,7 @@ func (m *Manager) Assess(ctx context.Context, folder string, match func(*vsphere
 	var statuses []*Status
 	for _, vm := range vms {
 		switch {
-		case !match(vm):
+		case !options.Match(vm):
 		case vm.Details.System || (vm.Identity() == "" && isConnected(vm)):
 			result.LeftOut++
 		default:
@@ -61,31 +75,45 @@ func (m *Manager) Assess(ctx context.Context, folder string, match func(*vsphere
 		}
 	}
 	slices.SortStableFunc(statuses, func(a, b *Status) int { return cmp.Compare(a.VM.Path, b.VM.Path) })
-	result.VMs = m.assess(ctx, statuses)
-	return result, nil
+	result.VMs, result.Unchecked = m.assess(ctx, statuses, options)
+	return result, ctx.Err()
 }
 
 func isConnected(vm *vsphere.VM) bool {
 	return vm.ConnectionState == "" || vm.ConnectionState == "connected"
 }
 
-func (m *Manager) assess(ctx context.Context, statuses []*Status) []Assessment {
+// readDisks is the privilege to query changed blocks and to read disks.
+const readDisks = "VirtualMachine.Provisioning.DiskRandomRead"
+
+func (m *Manager) assess(ctx context.Context, statuses []*Status, options AssessOptions) ([]Assessment, error) {
 	needs, sameUUID := map[string]requirement{}, map[string]int{}
 	for _, s := range statuses {
 		sameUUID[s.VM.UUID]++
-		needs[s.VM.Moid] = requirement{privileges: privileges(s.steps()), encrypted: s.VM.Encrypted, blockers: s.Findings()}
+		need := requirement{encrypted: s.VM.Encrypted, blockers: s.Findings()}
+		if s.VM.Identity() != "" {
+			need.privileges = append(privileges(append(s.steps(), createSnapshot, removeSnapshot)), readDisks)
+			slices.Sort(need.privileges)
+			need.privileges = slices.Compact(need.privileges)
+		}
+		needs[s.VM.Moid] = need
 	}
-	found := m.unmetRequirements(ctx, needs)
+	found, unchecked := m.unmetRequirements(ctx, needs)
 	var all []Assessment
 	for _, s := range statuses {
 		findings := found[s.VM.Moid]
+		for i, f := range findings {
+			if f.Code == leftoverSnapshot.code && options.RemovesLeftovers {
+				findings[i].Severity = Warning
+			}
+		}
 		if n := sameUUID[s.VM.UUID]; n > 1 && s.VM.UUID != "" {
 			findings = append(findings, duplicateUUID.found("%d virtual machines of this assessment have its BIOS UUID %s", n, s.VM.UUID))
 		}
 		slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(a.Severity.rank(), b.Severity.rank()) })
 		all = append(all, Assessment{Status: s, Findings: findings})
 	}
-	return all
+	return all, unchecked
 }
 
 // Findings returns all findings but those about privileges and other VMs.
@@ -97,6 +125,7 @@ func (s *Status) Findings() []Finding {
 	if s.Tracked() && !s.leftover() {
 		findings = append(findings, s.connectionBlockers()...)
 	}
+	findings = append(findings, without(s.copyBlockers(), findings)...)
 	return slices.Concat(findings, s.diskFindings(), s.sourceFindings(), s.guestFindings())
 }
 
@@ -123,6 +152,9 @@ func (s *Status) sourceFindings() []Finding {
 	if s.VM.ConsolidationNeeded {
 		findings = append(findings, consolidation.found("its disks need consolidation: a snapshot was removed, but its changes were not merged"))
 	}
+	if !writable(s.VM.Path) {
+		findings = append(findings, unusablePath.found("its path has characters that a configuration cannot have"))
+	}
 	names, _ := s.otherSnapshots()
 	switch {
 	case slices.ContainsFunc(s.VM.Snapshots, IsLeftover):
@@ -142,6 +174,11 @@ func (s *Status) sourceFindings() []Finding {
 		findings = append(findings, cbtUninitialized.found("CBT is enabled, but a disk has no change ID yet (%s)", strings.Join(without, ", ")))
 	}
 	return findings
+}
+
+// writable reports whether a path can be written in a configuration: Terraform composes characters, and the provider refuses control characters.
+func writable(path string) bool {
+	return norm.NFC.IsNormalString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // guestFindings are about what a cutover does with the guest.

@@ -48,7 +48,7 @@ func TestFindings(t *testing.T) {
 		"a snapshot, while CBT works": {func(vm *vsphere.VM) { vm.Snapshots = chain(1) }, []string{"info snapshots"}},
 		"migratekit's own": {func(vm *vsphere.VM) {
 			vm.Snapshots = []vsphere.Snapshot{{Name: "migratekit", Created: time.Unix(0, 0), Depth: 1}}
-		}, []string{"warning leftover_snapshot"}},
+		}, []string{"error leftover_snapshot"}},
 		"no tools":      {func(vm *vsphere.VM) { vm.ToolsRunning = false }, []string{"warning tools_not_running"}},
 		"no tools, off": {func(vm *vsphere.VM) { vm.ToolsRunning, vm.PowerState = false, "poweredOff" }, nil},
 		"suspended":     {func(vm *vsphere.VM) { vm.PowerState = "suspended" }, []string{"warning suspended"}},
@@ -110,7 +110,7 @@ func everything(*vsphere.VM) bool { return true }
 // assess assesses everything, and returns the assessments by name.
 func assess(t *testing.T, manager *cbt.Manager) (cbt.Assessed, map[string]cbt.Assessment) {
 	t.Helper()
-	assessed, err := manager.Assess(t.Context(), "", everything)
+	assessed, err := manager.Assess(t.Context(), "", cbt.AssessOptions{Match: everything})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestBlockersAreFindings(t *testing.T) {
 	for name, want := range map[string][]string{
 		"troubled": {"existing_snapshots", "method_disabled", "missing_privilege", "template"},
 		"sealed":   {"cbt_disabled", "encrypted", "encrypted_unreadable", "missing_privilege"},
-		"away":     {"host_disconnected"},
+		"away":     {"host_disconnected", "missing_privilege"},
 	} {
 		if got := codesOf(byName[name]); !slices.Equal(got, want) {
 			t.Errorf("%s: %q", name, got)
@@ -257,11 +257,97 @@ func TestAssessFolder(t *testing.T) {
 	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/prod/web"})
 	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/prod/vCLS (2)"})
 	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/test/web"})
-	assessed, err := manager.Assess(t.Context(), "/DC0/vm/prod", func(vm *vsphere.VM) bool { return vm.Name == "web" })
+	assessed, err := manager.Assess(t.Context(), "/DC0/vm/prod", cbt.AssessOptions{Match: func(vm *vsphere.VM) bool { return vm.Name == "web" }})
 	if err != nil || len(assessed.VMs) != 1 || assessed.VMs[0].VM.Path != "/DC0/vm/prod/web" || assessed.LeftOut != 0 {
 		t.Errorf("%+v, %v", assessed, err)
 	}
-	if _, err := manager.Assess(t.Context(), "/DC0/vm/none", everything); !errors.Is(err, vsphere.ErrNotFound) {
+	if _, err := manager.Assess(t.Context(), "/DC0/vm/none", cbt.AssessOptions{Match: everything}); !errors.Is(err, vsphere.ErrNotFound) {
 		t.Errorf("%v", err)
+	}
+}
+
+// Where CBT works already, a copy still needs its snapshot, and the privileges to take it and to read the disks.
+func TestACopyNeedsItsSnapshot(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(vm *vsphere.VM)
+		want   string
+	}{
+		"template":        {func(vm *vsphere.VM) { vm.Template = true }, "template"},
+		"locked":          {func(vm *vsphere.VM) { vm.SnapshotLocked = true }, "snapshots_locked"},
+		"disabled":        {func(vm *vsphere.VM) { vm.DisabledMethods = []string{"RemoveSnapshot_Task"} }, "method_disabled"},
+		"fault tolerance": {func(vm *vsphere.VM) { vm.FaultTolerant = true }, "fault_tolerance"},
+		"shared bus":      {func(vm *vsphere.VM) { vm.SharedBus = []string{"SCSI controller 1"} }, "shared_scsi_bus"},
+		"deep chain":      {func(vm *vsphere.VM) { vm.Snapshots = chain(32) }, "snapshot_chain"},
+	} {
+		vm := tracked()
+		test.change(vm)
+		status := cbt.NewStatus(vm)
+		if assessment := (cbt.Assessment{Status: status, Findings: status.Findings()}); assessment.Ready() || !slices.Contains(codesOf(assessment), test.want) {
+			t.Errorf("%s: %q", name, codesOf(assessment))
+		}
+		if got := status.Blockers(false); len(got) > 0 {
+			t.Errorf("%s: CBT works, and is blocked: %q", name, got)
+		}
+	}
+	vcenter, manager := start(t)
+	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web"}).SetTracking(true)
+	vcenter.Revoke("VirtualMachine.Provisioning.DiskRandomRead")
+	if _, byName := assess(t, manager); !slices.Equal(codesOf(byName["web"]), []string{"missing_privilege"}) {
+		t.Errorf("%q", codesOf(byName["web"]))
+	}
+}
+
+// What a copy needs and CBT does not is not reported twice.
+func TestCopyBlockers(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	running := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/running"})
+	works := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/works"})
+	works.SetTracking(true)
+	off := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/off", Off: true})
+	for _, vm := range []*vspheretest.Machine{running, works, off} {
+		vm.DisableMethod("CreateSnapshot_Task", "backup")
+	}
+	for vm, want := range map[*vspheretest.Machine]int{running: 0, works: 1, off: 1} {
+		status, err := manager.Read(t.Context(), vsphere.Name{Moid: vm.Moid()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := manager.CopyBlockers(t.Context(), status); len(got) != want {
+			t.Errorf("%s: %q", status.VM.Name, got)
+		}
+	}
+	if calls := vcenter.Calls()["HasUserPrivilegeOnEntities"]; calls > 2 {
+		t.Errorf("%d calls", calls)
+	}
+}
+
+// If privileges cannot be checked, the assessment says so.
+func TestUncheckedPrivilegesAreKnown(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web"})
+	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web2"})
+	vcenter.Fail("HasUserPrivilegeOnEntities", 0, 0)
+	if assessed, _ := assess(t, manager); assessed.Unchecked == nil {
+		t.Error("nobody knows")
+	}
+}
+
+// A leftover snapshot of migratekit is no obstacle where replications remove it.
+func TestRemovableLeftover(t *testing.T) {
+	t.Parallel()
+	vcenter, manager := start(t)
+	vm := addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web"})
+	vm.SetTracking(true)
+	if err := vm.AddSnapshot(cbt.MigratekitSnapshot, ""); err != nil {
+		t.Fatal(err)
+	}
+	for removes, ready := range map[bool]bool{true: true, false: false} {
+		assessed, err := manager.Assess(t.Context(), "", cbt.AssessOptions{Match: everything, RemovesLeftovers: removes})
+		if err != nil || assessed.VMs[0].Ready() != ready {
+			t.Errorf("removes %t: %v, %v", removes, assessed.VMs[0].Findings, err)
+		}
 	}
 }

@@ -34,7 +34,7 @@ var (
 	missingPrivilege = rule{Error, "missing_privilege", "Missing vCenter privilege", "add the privilege to the account's role"}
 )
 
-// Disks that cannot be copied.
+// What prevents a copy.
 var (
 	physicalRDM      = rule{Error, "disk_physical_rdm", "Raw device in physical mode", "map the device in virtual mode while the virtual machine is powered off, or copy its content with another tool and detach it"}
 	independentDisk  = rule{Error, "disk_independent", "Independent disk", "change its mode to dependent (\"persistent\") while the virtual machine is powered off"}
@@ -43,6 +43,7 @@ var (
 	oldDiskFormat    = rule{Error, "disk_old_format", "Disk in an old file format", "convert the disk, for example by a storage migration"}
 	unknownBacking   = rule{Error, "disk_unknown_backing", "Unknown kind of disk", "move its content to a disk on a datastore"}
 	encrypted        = rule{Error, "encrypted_unreadable", "Encrypted, and the account may not read it", missingPrivilege.cure}
+	leftoverSnapshot = rule{Error, "leftover_snapshot", "Snapshot left by migratekit", "remove it, or set on_leftover_snapshot to \"remove\""}
 )
 
 // What does not prevent a copy.
@@ -51,12 +52,12 @@ var (
 		Warning, "host_cbt_defect", "ESXi with a published CBT defect",
 		"patch the host or move the virtual machine to a newer one, reset CBT with reset_triggers of its vma_cbt, and copy it in full",
 	}
-	leftoverSnapshot = rule{Warning, "leftover_snapshot", "Snapshot left by migratekit", "remove it, or set on_leftover_snapshot to \"remove\""}
 	consolidation    = rule{Warning, "consolidation_needed", "Consolidation needed", "consolidate its disks in vCenter"}
 	toolsNotRunning  = rule{Warning, "tools_not_running", "VMware Tools not running", "install or start VMware Tools, or shut down the guest by hand before the cutover"}
 	suspended        = rule{Warning, "suspended", "Suspended", "power it on, or off, before the cutover"}
 	seSparse         = rule{Warning, "disk_sesparse", "Disk that migratekit may not read", "move it to another datastore or format by a storage migration"}
 	duplicateUUID    = rule{Warning, "duplicate_uuid", "BIOS UUID used twice", "select it by vm_path or vm_moid, or give one of them another UUID"}
+	unusablePath     = rule{Warning, "unusable_path", "Path that cannot be written", "select it by vm_moid or vm_uuid"}
 	virtualTPM       = rule{Warning, "vtpm", "Virtual TPM", "suspend disk encryption such as BitLocker in the guest before the cutover, and keep the recovery keys at hand"}
 	secureBoot       = rule{Info, "secure_boot", "Secure Boot", "give the first volume the image property os_secure_boot if the server must have it"}
 	encryptedSource  = rule{Info, "encrypted", "Encrypted", "choose an encrypted volume type if the copy must be encrypted"}
@@ -71,8 +72,8 @@ func Catalogue() []Finding {
 	for _, r := range []rule{
 		hostDisconnected, notAccessible, template, hardwareVersion, cbtUnsupported, faultTolerance, snapshotsLocked, snapshotsUnsupported, sharedBus,
 		methodDisabled, existingSnapshots, snapshotChain, noDisk, noTrackableDisk, missingPrivilege,
-		physicalRDM, independentDisk, multiWriter, persistentMemory, oldDiskFormat, unknownBacking, encrypted,
-		hostDefect, leftoverSnapshot, consolidation, toolsNotRunning, suspended, seSparse, duplicateUUID, virtualTPM,
+		physicalRDM, independentDisk, multiWriter, persistentMemory, oldDiskFormat, unknownBacking, encrypted, leftoverSnapshot,
+		hostDefect, consolidation, toolsNotRunning, suspended, seSparse, duplicateUUID, unusablePath, virtualTPM,
 		secureBoot, encryptedSource, otherSnapshots, cbtDisabled, cbtUninitialized,
 	} {
 		all = append(all, r.found(""))

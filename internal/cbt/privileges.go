@@ -1,6 +1,9 @@
 package cbt
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Blockers returns the reasons why CBT cannot be made to work on the VM, including missing privileges. It calls
 // vCenter once, or not at all if CBT works already.
@@ -17,10 +20,25 @@ func (m *Manager) AllBlockers(ctx context.Context, statuses []*Status, allowExis
 		}
 	}
 	blockers := map[string][]string{}
-	for moid, findings := range m.unmetRequirements(ctx, needs) {
+	found, _ := m.unmetRequirements(ctx, needs)
+	for moid, findings := range found {
 		blockers[moid] = texts(findings)
 	}
 	return blockers
+}
+
+// CopyBlockers returns the reasons why a cycle cannot take its snapshot that Blockers does not return, including missing privileges. It calls vCenter
+// once, or not at all if enabling CBT takes a snapshot too.
+func (m *Manager) CopyBlockers(ctx context.Context, status *Status) []string {
+	known := privileges(status.steps())
+	needs := requirement{blockers: without(status.copyBlockers(), status.blockers(true))}
+	for _, privilege := range privileges([]step{createSnapshot, removeSnapshot}) {
+		if !slices.Contains(known, privilege) {
+			needs.privileges = append(needs.privileges, privilege)
+		}
+	}
+	found, _ := m.unmetRequirements(ctx, map[string]requirement{status.VM.Moid: needs})
+	return texts(found[status.VM.Moid])
 }
 
 // ResetBlockers returns the reasons why CBT cannot be reset, including missing privileges. It calls vCenter once.
@@ -29,7 +47,8 @@ func (m *Manager) ResetBlockers(ctx context.Context, status *Status) []string {
 		return nil // Reset waits for the cycle and checks again
 	}
 	needs := requirement{privileges: privileges(status.resetSteps()), blockers: status.resetBlockers()}
-	return texts(m.unmetRequirements(ctx, map[string]requirement{status.VM.Moid: needs})[status.VM.Moid])
+	found, _ := m.unmetRequirements(ctx, map[string]requirement{status.VM.Moid: needs})
+	return texts(found[status.VM.Moid])
 }
 
 // requirement lists the privileges that an operation needs on a VM, and what else blocks it.
@@ -40,8 +59,9 @@ type requirement struct {
 	blockers  []Finding
 }
 
-// unmetRequirements returns all blockers, including missing privileges, by managed object ID. It calls vCenter at most once.
-func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requirement) map[string][]Finding {
+// unmetRequirements returns all blockers, including missing privileges, by managed object ID. It calls vCenter at most once. If privileges could not be
+// checked, it returns the other blockers and an error: a standalone host cannot answer. A write then fails with a fault that names the privilege.
+func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requirement) (map[string][]Finding, error) {
 	blockers, needed := map[string][]Finding{}, map[string][]string{}
 	for moid, n := range needs {
 		blockers[moid] = n.blockers
@@ -53,11 +73,10 @@ func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requir
 		}
 	}
 	if len(needed) == 0 {
-		return blockers
+		return blockers, nil
 	}
 	missing, err := m.vcenter.MissingPrivileges(ctx, needed)
 	if err != nil {
-		// A standalone host cannot answer. A write then fails with a fault that names the privilege.
 		m.log.WarnContext(ctx, "Unable to check privileges", "vms", len(needs), "error", err.Error())
 	}
 	for moid, lacks := range missing {
@@ -69,5 +88,5 @@ func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requir
 			blockers[moid] = append(blockers[moid], f)
 		}
 	}
-	return blockers
+	return blockers, err
 }

@@ -87,15 +87,26 @@ func (s *Status) connectionBlockers() []Finding {
 
 func (s *Status) machineBlockers(steps []step) []Finding {
 	vm := s.VM
-	blockers := s.connectionBlockers()
-	if vm.Template {
-		blockers = append(blockers, template.found("it is a template"))
-	}
+	blockers := append(s.connectionBlockers(), s.templateBlockers()...)
 	if oldHardware(vm.HardwareVersion) {
 		blockers = append(blockers, hardwareVersion.found("its virtual hardware is version %d, and change tracking needs %d or newer", vm.HardwareVersion, minHardware))
 	} else if !vm.ChangeTrackingSupported {
 		blockers = append(blockers, cbtUnsupported.found("its host does not support change tracking (capability.changeTrackingSupported is false)"))
 	}
+	return append(blockers, s.stepBlockers(steps)...)
+}
+
+func (s *Status) templateBlockers() []Finding {
+	if !s.VM.Template {
+		return nil
+	}
+	return []Finding{template.found("it is a template")}
+}
+
+// stepBlockers returns what prevents the steps, most of them snapshots.
+func (s *Status) stepBlockers(steps []step) []Finding {
+	var blockers []Finding
+	vm := s.VM
 	if vm.FaultTolerant {
 		blockers = append(blockers, faultTolerance.found("it is protected by Fault Tolerance, which does not allow snapshots"))
 	}
@@ -135,10 +146,25 @@ func (s *Status) snapshotBlockers(existing rule) []Finding {
 	if len(names) > 0 && existing.code != "" {
 		blockers = append(blockers, existing.found("it has %s, and CBT that is enabled while snapshots exist can miss changes", counted(names, "snapshot")))
 	}
-	if deepest >= maxDepth {
-		blockers = append(blockers, snapshotChain.found("its snapshot chain is %d deep, the vSphere maximum", deepest))
+	return append(blockers, chainBlockers(deepest)...)
+}
+
+func chainBlockers(deepest int) []Finding {
+	if deepest < maxDepth {
+		return nil
 	}
-	return blockers
+	return []Finding{snapshotChain.found("its snapshot chain is %d deep, the vSphere maximum", deepest)}
+}
+
+// copyBlockers returns what prevents the snapshot that each copy takes, also where CBT works already.
+func (s *Status) copyBlockers() []Finding {
+	_, deepest := s.otherSnapshots()
+	return slices.Concat(s.templateBlockers(), s.stepBlockers([]step{createSnapshot, removeSnapshot}), chainBlockers(deepest))
+}
+
+// without returns the findings that others does not have.
+func without(findings, others []Finding) []Finding {
+	return slices.DeleteFunc(slices.Clone(findings), func(f Finding) bool { return slices.Contains(others, f) })
 }
 
 // otherSnapshots describes the snapshots that are not ours, and returns the depth of the deepest.
@@ -164,12 +190,19 @@ func (s *Status) diskBlockers() []Finding {
 	for _, d := range s.Disks {
 		each = append(each, fmt.Sprintf("%s (%s)", d.Label, d.Reason))
 	}
-	return []Finding{noTrackableDisk.found("none of its disks can be tracked, %s", strings.Join(each, ", "))}
+	return []Finding{noTrackableDisk.found("none of its disks can be tracked: %s", strings.Join(each, ", "))}
 }
+
+// maxListed bounds how many snapshots a text lists.
+const maxListed = 2
 
 func counted(items []string, noun string) string {
 	if len(items) > 1 {
 		noun += "s"
 	}
-	return fmt.Sprintf("%d %s (%s)", len(items), noun, strings.Join(items, ", "))
+	listed := strings.Join(items[:min(len(items), maxListed)], ", ")
+	if more := len(items) - maxListed; more > 0 {
+		listed += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf("%d %s (%s)", len(items), noun, listed)
 }

@@ -85,7 +85,7 @@ func TestAssessmentExample(t *testing.T) {
 	s.take("examples/guides/assessment/main.tf", "")
 	s.terraform(0, "apply", "-auto-approve")
 	page, summary := read(t, filepath.Join(s.dir, "assessment.html")), read(t, filepath.Join(s.dir, "assessment.md"))
-	if !strings.Contains(page, "/DC0/vm/prod/&lt;b&gt;web|01") || !strings.Contains(summary, `/DC0/vm/prod/&lt;b>web\|01`) {
+	if !strings.Contains(page, "<td>&lt;b&gt;web|01<td>") || !strings.Contains(summary, `| &lt;b>web\|01 |`) {
 		t.Errorf("%s\n%s", page, summary)
 	}
 	var waves map[string]struct{ VMs, Bytes, Hours int64 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/schema/validator"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/report"
 )
 
@@ -77,12 +78,18 @@ func (d *assessmentDataSource) Read(ctx context.Context, req datasource.ReadRequ
 	resp.Diagnostics.Append(diags...)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	assessed, err := d.data.manager.Assess(ctx, config.Folder.ValueString(), config.matchesName)
+	assessed, err := d.data.manager.Assess(ctx, config.Folder.ValueString(), cbt.AssessOptions{
+		Match: config.matchesName, RemovesLeftovers: d.data.onLeftoverSnapshot == onLeftoverRemove,
+	})
 	if err != nil {
 		resp.Diagnostics.Append(folderDiagnostic(config.Folder.ValueString(), err))
 		return
 	}
 	resp.Diagnostics.Append(warnUnreadable(assessed.Unreadable)...)
+	if assessed.Unchecked != nil {
+		resp.Diagnostics.AddWarning("Privileges Not Checked",
+			"vCenter did not say which privileges the account has, as a single ESXi host never does, so a virtual machine may be ready although a privilege is missing.\n\n"+assessed.Unchecked.Error())
+	}
 	page, err := report.HTML(assessed, config.scope())
 	if err != nil {
 		resp.Diagnostics.AddError("Unable to Write Report", sentence(err)+" This is a bug in the provider; please report it.")

@@ -81,7 +81,7 @@ func summaryAttribute() schema.Attribute {
 
 func assessedVMAttributes() map[string]schema.Attribute {
 	return map[string]schema.Attribute{
-		"id":               computedText(descriptionID + " Null if vCenter has no configuration of the virtual machine."),
+		"id":               computedText(descriptionID + " Null, as everything that comes from the configuration, if vCenter has none of the virtual machine."),
 		"vm_name":          computedText(descriptionName),
 		attributePath:      computedText("Inventory path of the virtual machine."),
 		attributeUUID:      computedText(descriptionUUID),
@@ -169,6 +169,10 @@ func newAssessedVM(assessment cbt.Assessment) assessedVMModel {
 		Datastores:      []types.String{},
 		NICs:            []nicModel{},
 		Disks:           []assessedDiskModel{},
+	}
+	if !vm.Details.Configured {
+		m.Firmware, m.SecureBoot, m.VTPM, m.Encrypted = types.StringNull(), types.BoolNull(), types.BoolNull(), types.BoolNull()
+		m.CPUs, m.MemoryBytes, m.ToolsRunning = types.Int64Null(), types.Int64Null(), types.BoolNull()
 	}
 	for _, f := range assessment.Findings {
 		m.Findings = append(m.Findings, findingModel{

@@ -355,3 +355,21 @@ func TestReplicationDiskAdded(t *testing.T) {
 		},
 	})
 }
+
+// Where CBT works already, migratekit still needs a snapshot: what prevents it is found before migratekit is started.
+func TestReplicationWithoutASnapshot(t *testing.T) {
+	t.Parallel()
+	e := newEstate(t)
+	vm := e.addVM(t, vspheretest.Spec{Path: webPath})
+	vm.SetTracking(true)
+	vm.DisableMethod("CreateSnapshot_Task", "backup")
+	server := serveNBD(t, map[string]nbdtest.Export{"web01-0": {Size: gib}})
+	config := e.provider() + replicationConfig(fmt.Sprintf("nbd = { exports = { \"2000\" = %q } }", server.URI("web01-0")))
+	resource.UnitTest(t, resource.TestCase{
+		ProtoV6ProviderFactories: e.factories(t),
+		Steps: []resource.TestStep{
+			{Config: config, PlanOnly: true, ExpectError: words("migratekit cannot take its snapshot: the operation CreateSnapshot_Task is disabled")},
+		},
+	})
+	e.untouched(t)
+}

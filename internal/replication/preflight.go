@@ -87,7 +87,20 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 	if cycle.AutoCBT {
 		f.checkCBT(cycle, status, r.manager.Blockers(ctx, status, true))
 	}
+	f.Errors = append(f.Errors, r.checkSnapshot(ctx, status)...)
 	return f
+}
+
+// checkSnapshot reports what prevents migratekit's snapshot and does not prevent CBT, which may work already.
+func (r *Runner) checkSnapshot(ctx context.Context, status *cbt.Status) []error {
+	blockers := r.manager.CopyBlockers(ctx, status)
+	if len(blockers) == 0 {
+		return nil
+	}
+	for i, blocker := range blockers {
+		blockers[i] = fmt.Sprintf("%s cannot be copied, because migratekit cannot take its snapshot: %s", status.VM.Path, blocker)
+	}
+	return []error{&ImpossibleError{Problems: blockers}}
 }
 
 // preflight has the checks that plan and apply share. lacks has what the machine lacks to run migratekit.

@@ -108,6 +108,9 @@ func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, resu
 		return err
 	}
 	result.Status = status
+	if blocked := r.checkSnapshot(ctx, status); len(blocked) > 0 {
+		return &PreflightError{Errors: blocked}
+	}
 	var lost Findings
 	if lost.checkLost(cycle, status.VM.Path, status.Tracking()); len(lost.Errors) > 0 {
 		return lost.Errors[0]

@@ -3,6 +3,8 @@ package report
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // binary writes bytes with a binary unit, as vCenter does.
@@ -37,10 +39,21 @@ func counted(n int, thing string) string {
 
 // sentence starts with a capital letter and ends with a full stop.
 func sentence(text string) string {
-	if text == "" {
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	return string(unicode.ToUpper(first)) + text[size:] + "."
+}
+
+// visible replaces what could hide or reorder text: control characters, line separators, and formats such as those for right to left.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // share returns n of total in percent, 0 of nothing.

@@ -20,6 +20,8 @@ var page string
 // view is what the page shows.
 type view struct {
 	Scope string
+	// Unreadable is how many VMs could not be read.
+	Unreadable int
 	// Folder is what all paths begin with; the page leaves it out of them.
 	Folder string
 	Summary
@@ -43,14 +45,14 @@ type group struct {
 func HTML(assessed cbt.Assessed, scope string) (string, error) {
 	hash := sha256.Sum256([]byte(css))
 	v := view{
-		Scope: scope, Folder: commonFolder(assessed.VMs), Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
+		Scope: visible(scope), Unreadable: len(assessed.Unreadable), Folder: commonFolder(assessed.VMs), Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
 		CSS: template.CSS(css), StyleHash: base64.StdEncoding.EncodeToString(hash[:]), // #nosec G203 -- embedded
 		Errors: kinds(assessed.VMs, cbt.Error), Warnings: kinds(assessed.VMs, cbt.Warning), Infos: kinds(assessed.VMs, cbt.Info),
 	}
 	v.Hosts, v.Datastores = places(assessed.VMs)
 	for _, vm := range assessed.VMs {
 		in := []*group{&v.NotReady, &v.Warned, &v.Ready}[rank(vm)]
-		in.VMs = append(in.VMs, strings.TrimPrefix(vm.VM.Path, v.Folder))
+		in.VMs = append(in.VMs, visible(strings.TrimPrefix(vm.VM.Path, v.Folder)))
 		for _, disk := range vm.Disks {
 			in.add(vm, disk)
 		}
@@ -59,7 +61,7 @@ func HTML(assessed cbt.Assessed, scope string) (string, error) {
 		"size": binary, "sentence": sentence, "counted": counted, "sizes": sizesOf, "power": powerState, "readiness": readiness,
 		"memory":  func(mib int32) string { return binary(int64(mib) << 20) },
 		"guest":   func(name string) string { return strings.TrimSuffix(name, " (64-bit)") },
-		"below":   strings.TrimPrefix,
+		"below":   func(path, folder string) string { return visible(strings.TrimPrefix(path, folder)) },
 		"used":    func(s Sizes) string { return s.used() },
 		"usedOf":  func(s Summary) string { return Sizes{s.Capacity, s.Used, s.UsedUnknown}.used() },
 		"percent": func(n, total int) string { return fmt.Sprintf("%.3g%%", share(int64(n), int64(total))) },

@@ -17,6 +17,9 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 	line("# Migration readiness of %s\n", escape(scope))
 	line("**%d of %d virtual machines are ready to be migrated** (%.0f %%). %s", s.Ready, s.Total, share(int64(s.Ready), int64(s.Total)), leftOut(s))
 	line("Their disks have %s, of which %s are used.", binary(s.Capacity), Sizes{s.Capacity, s.Used, s.UsedUnknown}.used())
+	if n := len(assessed.Unreadable); n > 0 {
+		line("\n%s could not be read.", counted(n, "virtual machine"))
+	}
 	for _, part := range []struct {
 		severity cbt.Severity
 		title    string
@@ -34,6 +37,9 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 	placesTable(line, "host", hosts)
 	placesTable(line, "datastore", datastores)
 	folder := commonFolder(assessed.VMs)
+	if len(assessed.VMs) == 0 {
+		return b.String()
+	}
 	line("\n## Virtual machines\n\nAll paths are below %s.\n\n| Virtual machine | Ready | Findings | Disks | Capacity | Used |\n|---|---|---|---:|---:|---:|", escape(folder))
 	for _, vm := range worstFirst(assessed.VMs) {
 		ready := "yes"
@@ -63,17 +69,17 @@ func placesTable(line func(string, ...any), name string, all []place) {
 	}
 }
 
-// escape makes Markdown show a text as it is, in a table too.
+// escape makes Markdown show a text as it is, in a table too: without links, mentions and references.
 func escape(text string) string {
 	var b strings.Builder
-	for _, r := range text {
+	for _, r := range visible(text) {
 		switch {
-		case r < ' ' || r == 0x7f:
-			b.WriteByte(' ')
 		case r == '&':
 			b.WriteString("&amp;")
 		case r == '<':
 			b.WriteString("&lt;")
+		case strings.ContainsRune("@:#", r):
+			fmt.Fprintf(&b, "&#%d;", r)
 		case strings.ContainsRune("\\`*_[]|~$", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
@@ -81,5 +87,5 @@ func escape(text string) string {
 			b.WriteRune(r)
 		}
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), "www.", "www&#46;")
 }

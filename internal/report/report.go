@@ -106,7 +106,7 @@ func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
 				k = &kind{Finding: f}
 				byCode[f.Code] = k
 			}
-			k.add(f.Problem, strings.TrimPrefix(vm.VM.Path, folder))
+			k.add(visible(f.Problem), visible(strings.TrimPrefix(vm.VM.Path, folder)))
 			if seen[f.Code] {
 				continue
 			}
@@ -144,7 +144,7 @@ func commonFolder(vms []cbt.Assessment) string {
 	}
 	folder := vms[0].VM.Path
 	for _, vm := range vms {
-		for !strings.HasPrefix(vm.VM.Path, folder) || !strings.HasSuffix(folder, "/") {
+		for folder != "" && (!strings.HasPrefix(vm.VM.Path, folder) || !strings.HasSuffix(folder, "/")) {
 			folder = folder[:strings.LastIndex(strings.TrimSuffix(folder, "/"), "/")+1]
 		}
 	}
@@ -156,26 +156,31 @@ type place struct {
 	Name string
 	VMs  int
 	Sizes
+
+	datacenter string
 }
 
 // places adds up disks by host and by datastore, the largest first.
 func places(vms []cbt.Assessment) (hosts, datastores []place) {
 	byHost, byDatastore := map[string]*place{}, map[string]*place{}
-	at := func(all map[string]*place, name string) *place {
-		if all[name] == nil {
-			all[name] = &place{Name: name}
+	at := func(all map[string]*place, key, name, datacenter string) *place {
+		if all[key] == nil {
+			all[key] = &place{Name: name, datacenter: datacenter}
 		}
-		return all[name]
+		return all[key]
 	}
 	for _, vm := range vms {
-		host, seen := at(byHost, cmp.Or(vm.VM.Details.Host, "unknown")), map[string]bool{}
+		datacenter := datacenterOf(vm.VM.Path)
+		host, seen := at(byHost, vm.VM.Host, cmp.Or(vm.VM.Details.Host, unknown), datacenter), map[string]bool{}
 		host.VMs++
 		for _, disk := range vm.Disks {
-			datastore := at(byDatastore, datastoreOf(disk.File))
+			name := datastoreOf(disk.File)
+			key := datacenter + "/" + name
+			datastore := at(byDatastore, key, name, datacenter)
 			host.add(vm, disk)
 			datastore.add(vm, disk)
-			if !seen[datastore.Name] {
-				seen[datastore.Name] = true
+			if !seen[key] {
+				seen[key] = true
 				datastore.VMs++
 			}
 		}
@@ -183,22 +188,39 @@ func places(vms []cbt.Assessment) (hosts, datastores []place) {
 	return sorted(byHost), sorted(byDatastore)
 }
 
+// sorted tells places of the same name in several datacenters apart.
 func sorted(all map[string]*place) []place {
+	named := map[string]int{}
+	for _, p := range all {
+		named[p.Name]++
+	}
 	var list []place
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		list = append(list, *all[name])
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		p := *all[key]
+		if named[p.Name] > 1 {
+			p.Name += " (" + p.datacenter + ")"
+		}
+		list = append(list, p)
 	}
 	slices.SortStableFunc(list, func(a, b place) int { return cmp.Compare(b.Capacity, a.Capacity) })
 	return list
 }
 
+const unknown = "unknown"
+
+// datacenterOf returns the first name of an inventory path.
+func datacenterOf(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return name
+}
+
 // datastoreOf returns the name in a datastore path, "[name] folder/file".
 func datastoreOf(file string) string {
-	name, _, ok := strings.Cut(strings.TrimPrefix(file, "["), "] ")
-	if !ok {
-		return "unknown"
+	name, _, _ := strings.Cut(strings.TrimPrefix(file, "["), "] ")
+	if !strings.HasPrefix(file, "[") {
+		name = ""
 	}
-	return name
+	return cmp.Or(name, unknown)
 }
 
 // worstFirst sorts VMs by their worst finding, then by path.

@@ -1,10 +1,12 @@
 package report_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
 	"github.com/vma-project/terraform-provider-vma/internal/report"
@@ -152,5 +154,67 @@ func TestMarkdownEscapesNames(t *testing.T) {
 		if cells := strings.Count(strings.ReplaceAll(line, `\|`, ""), "|"); strings.HasPrefix(line, "| a b") && cells != 7 {
 			t.Errorf("%d cells: %s", cells, line)
 		}
+	}
+}
+
+// A VM without a path, of which vCenter tells nothing, does not keep the report from ending.
+func TestVMsWithoutACommonFolder(t *testing.T) {
+	t.Parallel()
+	assessed := inventory(3)
+	for i, path := range []string{"", "/DC1/vm/a", "/DC2/vm/b"} {
+		assessed.VMs[i].VM.Path = path
+	}
+	if _, err := report.HTML(assessed, "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Labels come from vCenter in its language.
+func TestLabelsThatAreNotLatin(t *testing.T) {
+	t.Parallel()
+	assessed := inventory(2)
+	for i := range assessed.VMs {
+		assessed.VMs[i].Findings = []cbt.Finding{{Severity: cbt.Error, Code: "c", Title: "T", Problem: "硬盘 2 cannot be copied", Cure: "x"}}
+	}
+	html, err := report.HTML(assessed, "x")
+	if err != nil || !utf8.ValidString(html) || !strings.Contains(html, "硬盘 2 cannot be copied.") {
+		t.Errorf("%v: %s", err, html)
+	}
+}
+
+// What could not be read is said.
+func TestUnreadableVMsAreCounted(t *testing.T) {
+	t.Parallel()
+	assessed := inventory(2)
+	assessed.Unreadable = []error{errors.New("a"), errors.New("b")}
+	html, err := report.HTML(assessed, "x")
+	if err != nil || !strings.Contains(html, "2 virtual machines could not be read") || !strings.Contains(report.Markdown(assessed, "x"), "2 virtual machines could not be read") {
+		t.Errorf("%v", err)
+	}
+}
+
+// Datastores of the same name in two datacenters are two.
+func TestDatastoresOfTheSameName(t *testing.T) {
+	t.Parallel()
+	assessed := inventory(2)
+	for i, dc := range []string{"DC1", "DC2"} {
+		vm := assessed.VMs[i].VM
+		vm.Path = "/" + dc + "/vm/x"
+		for j := range vm.Disks {
+			assessed.VMs[i].Disks[j].File = "[shared] x.vmdk"
+		}
+	}
+	if text := report.Markdown(assessed, "x"); !strings.Contains(text, "| shared (DC1) | 1 |") || !strings.Contains(text, "| shared (DC2) | 1 |") {
+		t.Error(text)
+	}
+}
+
+func TestMarkdownHasNoLinksAndMentions(t *testing.T) {
+	t.Parallel()
+	assessed := inventory(2)
+	assessed.VMs[1].VM.Path = "/DC0/vm/prod/https://x www.x @team #12 a\u202eb"
+	text := report.Markdown(assessed, "x")
+	if want := "https&#58;//x www&#46;x &#64;team &#35;12 a b"; !strings.Contains(text, want) {
+		t.Errorf("no %s in %s", want, text)
 	}
 }

@@ -29,8 +29,6 @@ const (
 	loginPoll = 50 * time.Millisecond
 	// keepAliveEvery must be below vCenter's idle limit, 30 minutes by default.
 	keepAliveEvery = 5 * time.Minute
-	// farewellTimeout limits the logout: Terraform kills a provider two seconds after closing it.
-	farewellTimeout = 1500 * time.Millisecond
 )
 
 // Client is one session with one vCenter, safe for concurrent use. It connects on the first call, keeps the
@@ -306,10 +304,8 @@ func (c *Client) userName() string {
 	return c.attempt.userName
 }
 
-// Close stops the keep-alive and logs out, within 1.5 seconds. Later calls fail with ErrClosed.
+// Close stops the keep-alive and logs out. Later calls fail with ErrClosed.
 func (c *Client) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
-	defer cancel()
 	c.mu.Lock()
 	a, closed := c.attempt, c.closed
 	if !closed {
@@ -325,9 +321,13 @@ func (c *Client) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil // the host does not answer, so there is no session to end
 	}
-	if a.err != nil {
-		return nil
+	if a.err == nil {
+		return c.logOut(ctx, a)
 	}
+	return nil
+}
+
+func (c *Client) logOut(ctx context.Context, a *attempt) error {
 	c.stop()
 	c.tasks.close()
 	_, err := methods.Logout(ctx, a.renewer.next, &types.Logout{This: *a.vim.ServiceContent.SessionManager})

@@ -498,3 +498,19 @@ func TestCancelWhileVCenterIsBusy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A token of the next page is valid in its session only.
+func TestSessionIsLostBetweenTwoPages(t *testing.T) {
+	t.Parallel()
+	vcenter := startVCenter(t)
+	for i := range 3 {
+		addVM(t, vcenter, fmt.Sprintf("/DC0/vm/vm%d", i))
+	}
+	client := newClient(t, config(vcenter))
+	vcenter.SetMaxObjects(2)
+	vcenter.ExpireBefore("ContinueRetrievePropertiesEx", 0, 1)
+	vms, unreadable, err := client.FolderVMs(t.Context(), "", false)
+	if err != nil || len(vms) != 3 || len(unreadable) > 0 {
+		t.Errorf("%d VMs, %v, %v", len(vms), unreadable, err)
+	}
+}

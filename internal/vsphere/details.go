@@ -20,6 +20,8 @@ type Details struct {
 	// Used has the bytes that a disk takes on its datastores, snapshots included, by device key, and never more than its capacity. A disk whose
 	// files vCenter does not list, and a raw device, is not in it.
 	Used map[int32]int64
+	// Configured is false if vCenter has no configuration of the VM.
+	Configured bool
 	// System is true for a VM that vSphere runs for itself: an agent of vSphere Cluster Services (vCLS).
 	System bool
 }
@@ -41,6 +43,7 @@ func newDetails(from *mo.VirtualMachine, disks []Disk) *Details {
 	if config == nil {
 		return d
 	}
+	d.Configured = true
 	d.GuestID, d.GuestName = config.GuestId, config.GuestFullName
 	d.SecureBoot = config.BootOptions != nil && config.BootOptions.EfiSecureBootEnabled != nil && *config.BootOptions.EfiSecureBootEnabled
 	for _, device := range config.Hardware.Device {
@@ -58,7 +61,7 @@ func newDetails(from *mo.VirtualMachine, disks []Disk) *Details {
 const agentManager = "com.vmware.vim.eam"
 
 // agentName matches the names that vSphere gives to vCLS agents: "vCLS (1)" at first, "vCLS-<UUID>" since 7.0 Update 3.
-var agentName = regexp.MustCompile(`^vCLS(-[0-9a-fA-F]{8}-| \(\d+\)$)`)
+var agentName = regexp.MustCompile(`^vCLS(-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}| \(\d+\))$`)
 
 // usedBytes adds up the files of each disk's chain.
 func usedBytes(layout *types.VirtualMachineFileLayoutEx, disks []Disk) map[int32]int64 {
@@ -83,7 +86,8 @@ func usedBytes(layout *types.VirtualMachineFileLayoutEx, disks []Disk) map[int32
 	return used
 }
 
-// chainBytes returns the size of a chain's extents. If a part of it has none, as on vSAN, its descriptor stands for the object that has the content.
+// chainBytes returns the size of a chain's extents. If a part of it has none, as on vSAN, its descriptor stands for the object that has the content. It is
+// unknown if a file of the chain is not listed or not accessible.
 func chainBytes(chain []types.VirtualMachineFileLayoutExDiskUnit, files map[int32]types.VirtualMachineFileLayoutExFileInfo) (bytes int64, known bool) {
 	for _, unit := range chain {
 		var extents, descriptor int64
@@ -91,7 +95,9 @@ func chainBytes(chain []types.VirtualMachineFileLayoutExDiskUnit, files map[int3
 		for _, key := range unit.FileKey {
 			file, ok := files[key]
 			switch {
-			case !ok || strings.HasSuffix(file.Name, "-ctk.vmdk"):
+			case !ok || file.Size < 0 || (file.Accessible != nil && !*file.Accessible):
+				return 0, false
+			case strings.HasSuffix(file.Name, "-ctk.vmdk"):
 			case file.Type == string(types.VirtualMachineFileLayoutExFileTypeDiskExtent):
 				extents, hasExtent = extents+file.Size, true
 			case file.Type == string(types.VirtualMachineFileLayoutExFileTypeDiskDescriptor):

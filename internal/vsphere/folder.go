@@ -40,13 +40,10 @@ func (c *Client) FolderVMs(ctx context.Context, folder string, details bool) (vm
 		return nil, nil, err
 	}
 	all := below.vms()
-	reported := map[string]bool{} // report the same unreadable ancestor once
 	for _, moid := range slices.Sorted(maps.Keys(all)) {
-		switch vm := all[moid]; {
-		case vm.err == nil:
+		if vm := all[moid]; vm.err == nil {
 			vms = append(vms, vm.value)
-		case !reported[vm.err.Error()]:
-			reported[vm.err.Error()] = true
+		} else {
 			unreadable = append(unreadable, vm.err)
 		}
 	}
@@ -81,7 +78,7 @@ func listBelow(ctx context.Context, vim *vim25.Client, folder string, details bo
 }
 
 func findFolder(ctx context.Context, vim *vim25.Client, folder string) (types.ManagedObjectReference, error) {
-	path := strings.Trim(folder, "/")
+	path := strings.Trim(CanonicalPath(folder), "/")
 	if path == "" {
 		return vim.ServiceContent.RootFolder, nil
 	}

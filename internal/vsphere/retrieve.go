@@ -88,18 +88,29 @@ func vmPropertySet(details bool) []types.PropertySpec {
 	}
 }
 
-const pageSize = 500
+// pageSize keeps 2,000 VMs and what is around them in three pages, of some 25 MB each on a real vCenter.
+const pageSize = 1000
 
-// retrieve calls page for each page of objects that spec selects.
-func retrieve(
+// retrieve calls page for each page of objects that spec selects. If the session was renewed between two pages, it begins again once: a token is valid in
+// its session only.
+func retrieve(ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec, page func([]types.ObjectContent)) error {
+	stale, err := retrievePages(ctx, vim, spec, page)
+	if stale {
+		_, err = retrievePages(ctx, vim, spec, page)
+	}
+	return err
+}
+
+// retrievePages returns stale = true if vCenter does not know the token of the next page.
+func retrievePages(
 	ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec, page func([]types.ObjectContent),
-) error {
+) (stale bool, err error) {
 	collector := vim.ServiceContent.PropertyCollector
 	res, err := methods.RetrievePropertiesEx(ctx, vim, &types.RetrievePropertiesEx{
 		This: collector, SpecSet: []types.PropertyFilterSpec{spec}, Options: types.RetrieveOptions{MaxObjects: pageSize},
 	})
 	if err != nil || res.Returnval == nil {
-		return err
+		return false, err
 	}
 	page(res.Returnval.Objects)
 	for token := res.Returnval.Token; token != ""; {
@@ -107,12 +118,16 @@ func retrieve(
 			This: collector, Token: token,
 		})
 		if err != nil {
-			return err
+			switch faultOf(err).(type) {
+			case *types.InvalidProperty, *types.InvalidArgument:
+				return true, err
+			}
+			return false, err
 		}
 		page(next.Returnval.Objects)
 		token = next.Returnval.Token
 	}
-	return nil
+	return false, nil
 }
 
 // collected has the retrieved VMs, what is around them and the errors of unreadable objects.
@@ -213,7 +228,10 @@ func (s *collected) nameSurroundings(vm *VM) {
 	}
 	slices.Sort(vm.Details.Datastores)
 	for i, card := range vm.Cards {
-		vm.Cards[i].Network = cmp.Or(s.names[card.network], card.network)
+		vm.Cards[i].Network = s.names[card.network]
+		if card.named {
+			vm.Cards[i].Network = card.network
+		}
 	}
 }
 
@@ -244,6 +262,9 @@ func checkReadable(content types.ObjectContent) error {
 		if f, ok := missing.Fault.Fault.(*types.NoPermission); ok {
 			return fmt.Errorf("read %s: %w", missing.Path,
 				&NoPermissionError{Privilege: f.PrivilegeId, Object: content.Obj.Value})
+		}
+		if slices.Contains(vmProperties, missing.Path) { // absent is not the same: a VM whose snapshots could not be read may have some
+			return fmt.Errorf("read %s of %s: %T %s", missing.Path, content.Obj.Value, missing.Fault.Fault, missing.Fault.LocalizedMessage)
 		}
 	}
 	if content.Obj.Type != "VirtualMachine" {

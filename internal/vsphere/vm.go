@@ -103,6 +103,8 @@ type NetworkCard struct {
 	Network string
 	// network is what the backing says of it: a name, or the ID of a distributed port group or of an opaque network.
 	network string
+	// named is true if that is a name.
+	named bool
 }
 
 func (d Disk) String() string { return fmt.Sprintf("%s (device key %d)", d.Label, d.Key) }
@@ -240,8 +242,10 @@ func networkCards(devices []types.BaseVirtualDevice) []NetworkCard {
 			continue
 		}
 		from := card.GetVirtualEthernetCard()
+		_, named := from.Backing.(*types.VirtualEthernetCardNetworkBackingInfo)
 		cards = append(cards, NetworkCard{
-			Key: from.Key, Label: label(&from.VirtualDevice), MAC: strings.ToLower(from.MacAddress),
+			named: named,
+			Key:   from.Key, Label: label(&from.VirtualDevice), MAC: strings.ToLower(from.MacAddress),
 			Connected: from.Connectable != nil && (from.Connectable.Connected || from.Connectable.StartConnected),
 			network:   networkOf(from.Backing),
 		})

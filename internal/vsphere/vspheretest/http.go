@@ -2,6 +2,7 @@ package vspheretest
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"regexp"
 	"sync"
+
+	"github.com/vmware/govmomi/vim25/soap"
 )
 
 // Interceptor acts on calls before or after vCenter executes them. Do not change its fields once it is added.
@@ -169,7 +172,8 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		body = v.limit(body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 		method := ""
 		if match := methodPattern.FindSubmatch(body); match != nil {
 			method = string(match[1])
@@ -180,6 +184,16 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 				return
 			}
 		}
+		session := ""
+		if cookie, err := r.Cookie(soap.SessionCookieName); err == nil {
+			session = cookie.Value
+		}
+		if method == "ContinueRetrievePropertiesEx" && !v.knowsToken(body, session) {
+			w.Header().Set("Content-Type", "text/xml")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, invalidToken)
+			return
+		}
 		recorder := &recorder{header: http.Header{}, status: http.StatusOK}
 		next.ServeHTTP(recorder, r)
 		for _, i := range acting {
@@ -189,10 +203,52 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 		}
 		v.mu.Lock()
 		v.answered += recorder.body.Len()
+		if match := tokenPattern.FindSubmatch(recorder.body.Bytes()); match != nil {
+			v.tokens[string(match[1])+string(match[2])] = session
+		}
 		v.mu.Unlock()
 		recorder.send(w)
 	})
 }
+
+// SetMaxObjects makes pages smaller than a call asks for, which vCenter may do.
+func (v *VCenter) SetMaxObjects(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.maxObjects = n
+}
+
+var maxObjectsPattern = regexp.MustCompile(`(<maxObjects[^>]*>)\d+(</maxObjects>)`)
+
+func (v *VCenter) limit(body []byte) []byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.maxObjects == 0 {
+		return body
+	}
+	return maxObjectsPattern.ReplaceAll(body, fmt.Appendf(nil, "${1}%d${2}", v.maxObjects))
+}
+
+var tokenPattern = regexp.MustCompile(`<token>([^<]+)</token>|<token[^>]*>([^<]+)</token>`)
+
+// knowsToken reports whether a token of the next page was given out in this session. The simulator's own are valid in every session. Source: the vSphere
+// API's doc comment on RetrieveResult.token.
+func (v *VCenter) knowsToken(body []byte, session string) bool {
+	match := tokenPattern.FindSubmatch(body)
+	if match == nil {
+		return true
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	of, known := v.tokens[string(match[1])+string(match[2])]
+	return !known || of == session
+}
+
+const invalidToken = `<?xml version="1.0" encoding="UTF-8"?>
+<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/"><soapenv:Body><soapenv:Fault>
+<faultcode>ServerFaultCode</faultcode><faultstring>A specified parameter was not correct: token</faultstring>
+<detail><InvalidPropertyFault xmlns="urn:vim25" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="InvalidProperty"><name>token</name></InvalidPropertyFault></detail>
+</soapenv:Fault></soapenv:Body></soapenv:Envelope>`
 
 // count counts the call and returns the interceptors that act on it.
 func (v *VCenter) count(method string) []*Interceptor {

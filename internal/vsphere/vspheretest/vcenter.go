@@ -46,8 +46,10 @@ type VCenter struct {
 	flagAtOnce   bool
 	pageSize     int64
 	calls        map[string]int
-	answered     int            // bytes
-	directories  map[string]int // by VM name: how often it was used
+	answered     int               // bytes
+	tokens       map[string]string // of pages, with the session that each is valid in
+	maxObjects   int               // of a page, 0 for as many as a call asks for
+	directories  map[string]int    // by VM name: how often it was used
 	interceptors []*Interceptor
 }
 
@@ -71,6 +73,7 @@ func Listen(address string, options ...Option) (*VCenter, error) {
 		denied:      map[string]bool{},
 		failing:     map[string]int{},
 		calls:       map[string]int{},
+		tokens:      map[string]string{},
 		directories: map[string]int{},
 		pageSize:    256 << 20,
 		served:      make(chan struct{}),
