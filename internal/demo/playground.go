@@ -107,7 +107,7 @@ func (s *stage) tricks() []trick {
 		},
 		{"unlock", "release web01", func() error { s.web.EnableMethods(); return nil }, "A plan goes through again."},
 		{
-			"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes(); return nil },
+			"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes("app01-"); return nil },
 			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full.",
 		},
 		{

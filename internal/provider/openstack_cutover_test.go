@@ -259,3 +259,17 @@ func TestGoingBackIsAFullCopy(t *testing.T) {
 		replica("last_cycle", knownvalue.ObjectPartial(map[string]knownvalue.Check{"kind": knownvalue.StringExact("full")})),
 	}})
 }
+
+// The privilege to shut the source down is only needed for the cutover, and its lack is known before anything is copied.
+func TestCutoverWithoutThePrivilegeToShutDown(t *testing.T) {
+	t.Parallel()
+	l := newLanding(t)
+	l.VCenter.Revoke("VirtualMachine.Interact.PowerOff")
+	l.run(t,
+		resource.TestStep{Config: l.cycle(1)},
+		resource.TestStep{Config: l.cutover(), ExpectError: words("no privilege VirtualMachine.Interact.PowerOff on /DC0/vm/prod/web01, so migratekit cannot shut it down")},
+	)
+	if runs := l.runs(t); len(runs) != 1 {
+		t.Errorf("migratekit ran %d times, want 1", len(runs))
+	}
+}

@@ -136,7 +136,7 @@ func TestTargetLost(t *testing.T) {
 		lose func(l *landing)
 		want string
 	}{
-		"a volume is gone": {func(l *landing) { l.cloud.DeleteVolumes() }, "full: volume not found"},
+		"a volume is gone": {func(l *landing) { l.cloud.DeleteVolumes("") }, "full: volume not found"},
 		"a change ID is gone": {func(l *landing) {
 			l.cloud.ChangeVolumes(func(v *openstacktest.Volume) { delete(v.Metadata, "change_id") })
 		}, "full: volume has no change ID"},
@@ -274,7 +274,7 @@ func TestMistakeWithoutACycle(t *testing.T) {
 	l.run(t,
 		resource.TestStep{Config: l.cycle(1)},
 		resource.TestStep{Config: strings.Replace(l.cycle(1), "openstack = {", "openstack = { volume_type = \"ssd\", ", 1), ConfigPlanChecks: before(plancheck.ExpectResourceAction("vma_replication.web", plancheck.ResourceActionUpdate))},
-		resource.TestStep{PreConfig: func() { l.cloud.DeleteVolumes() }, Config: strings.Replace(l.cycle(1), "\"nova\"", "\"mars\"", 1), ExpectError: words("no availability zone of Cinder")},
+		resource.TestStep{PreConfig: func() { l.cloud.DeleteVolumes("") }, Config: strings.Replace(l.cycle(1), "\"nova\"", "\"mars\"", 1), ExpectError: words("no availability zone of Cinder")},
 	)
 	if runs := l.runs(t); len(runs) != 1 {
 		t.Errorf("migratekit ran %d times, want 1", len(runs))

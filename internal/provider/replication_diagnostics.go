@@ -197,7 +197,7 @@ func runDiagnostic(at path.Path, vm *vsphere.VM, result *replication.Result, err
 		detail += "\n\n" + kept
 	}
 	if result.Started {
-		detail += " migratekit's log is " + err.LogFile + "."
+		detail += "\n\nmigratekit's log is " + err.LogFile + "."
 	}
 	detail += "\n\n" + err.Error()
 	if len(result.Tail) > 0 {

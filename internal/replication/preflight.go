@@ -75,7 +75,7 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 	place.Dial = nil
 	cycle.unfinished = r.isUnfinished(ctx, status.VM.Identity())
 	job := r.job(cycle, status)
-	f := preflight(ctx, cycle, status, place, append(r.machine.Check(job), r.checkEncrypted(ctx, status)...))
+	f := preflight(ctx, cycle, status, place, append(r.machine.Check(job), r.checkPrivileges(ctx, cycle, status)...))
 	if tool, ok := errors.AsType[*process.MissingToolError](r.machine.CheckTools(ctx, job)); ok {
 		f.warn(SubjectNone, "Missing nbdkit",
 			"%s. migratekit reads the source's disks through nbdkit and its plugin vddk. Without them it fails after it created a snapshot. Install both, unless your migratekit includes them.", tool.Problem)
@@ -89,6 +89,22 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 	}
 	f.Errors = append(f.Errors, r.checkSnapshot(ctx, status)...)
 	return f
+}
+
+// shutDown is the privilege to shut down a guest.
+const shutDown = "VirtualMachine.Interact.PowerOff"
+
+// checkPrivilege returns an error if the account is known not to have a privilege on a VM.
+func (r *Runner) checkPrivilege(ctx context.Context, vm *vsphere.VM, privilege, consequence string) []error {
+	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {privilege}})
+	if err != nil {
+		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
+	}
+	if len(missing[vm.Moid]) == 0 {
+		return nil
+	}
+	return []error{&ImpossibleError{Problems: []string{fmt.Sprintf(
+		"the account has no privilege %s on %s, %s: add the privilege to the account's role", privilege, vm.Path, consequence)}}}
 }
 
 // checkSnapshot reports what prevents migratekit's snapshot and does not prevent CBT, which may work already.
@@ -148,22 +164,16 @@ func (f *Findings) checkGrown(cycle *Cycle, status *cbt.Status) {
 	}
 }
 
-// checkEncrypted calls vCenter only for an encrypted VM.
-func (r *Runner) checkEncrypted(ctx context.Context, status *cbt.Status) []error {
-	vm := status.VM
-	if !vm.Encrypted {
-		return nil
+// checkPrivileges calls vCenter only for an encrypted VM, and before a guest is to be shut down.
+func (r *Runner) checkPrivileges(ctx context.Context, cycle *Cycle, status *cbt.Status) []error {
+	var errs []error
+	if status.VM.Encrypted {
+		errs = append(errs, r.checkPrivilege(ctx, status.VM, cbt.ReadEncrypted, "and it is encrypted, so migratekit cannot read its disks")...)
 	}
-	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {cbt.ReadEncrypted}})
-	if err != nil {
-		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
+	if cycle.Target.Final() && status.VM.PowerState == poweredOn {
+		errs = append(errs, r.checkPrivilege(ctx, status.VM, shutDown, "so migratekit cannot shut it down")...)
 	}
-	if len(missing[vm.Moid]) == 0 {
-		return nil
-	}
-	return []error{&ImpossibleError{Problems: []string{fmt.Sprintf(
-		"%s is encrypted, and the account has no privilege %s on it, so migratekit cannot read its disks: add the privilege to the account's role",
-		vm.Path, cbt.ReadEncrypted)}}}
+	return errs
 }
 
 // checkLost reports disks whose increments cannot continue.

@@ -76,7 +76,7 @@ const readTimeout = 5 * time.Minute
 // run is called with a fresh status.
 func (r *Runner) run(ctx context.Context, cycle *Cycle, status *cbt.Status, result *Result) error {
 	job := r.job(cycle, status)
-	lacks := append(r.machine.Check(job), r.checkEncrypted(ctx, status)...)
+	lacks := append(r.machine.Check(job), r.checkPrivileges(ctx, cycle, status)...)
 	cycle.unfinished = r.isUnfinished(ctx, status.VM.Identity())
 	found := preflight(ctx, cycle, status, r.machine.Place(), lacks)
 	switch {

@@ -332,6 +332,7 @@ func (c *Client) logOut(ctx context.Context, a *attempt) error {
 	c.tasks.close()
 	_, err := methods.Logout(ctx, a.renewer.next, &types.Logout{This: *a.vim.ServiceContent.SessionManager})
 	a.vim.CloseIdleConnections()
+	c.log.DebugContext(ctx, "Logged out of vCenter")
 	if err != nil && !isNotAuthenticated(err) {
 		return fmt.Errorf("log out of vCenter: %w", err)
 	}

@@ -37,7 +37,8 @@ locals {
     substr(vm.vm_name, 0, 1) => vm... if vm.ready
   }
 
-  # What one migratekit copies per second, in bytes: bytes_per_second of a last_cycle.
+  # What one migratekit copies per second, in bytes: used_bytes of a VM divided by
+  # duration_seconds of its first last_cycle.
   rate = 80 * 1000 * 1000
   # How many of them copy at the same time.
   at_once = 4

@@ -32,11 +32,13 @@ locals {
     if var.waves == null || contains(coalesce(var.waves, []), row.wave)
   }
 
-  # VMs that can never be tracked: no apply would succeed, and every drift check would
+  # VMs that can never be copied, because migratekit copies every disk: no apply would succeed, and every drift check would
   # report changes. BIOS UUIDs may be used twice, so each has a list of reasons.
   untrackable = {
-    for vm in data.vma_cbt_statuses.all.vms : vm.vm_uuid => join("; ", vm.blockers)...
-    if !vm.supported || !anytrue(vm.disks[*].trackable)
+    for vm in data.vma_cbt_statuses.all.vms : vm.vm_uuid => join("; ", concat(
+      vm.blockers, [for disk in vm.disks : "${disk.label}: ${disk.reason}" if !disk.trackable]
+    ))...
+    if !vm.supported || !alltrue(vm.disks[*].trackable)
   }
 
   open = { for id, row in local.rows : id => row if contains(var.open_waves, row.wave) }
@@ -67,6 +69,11 @@ resource "vma_replication" "vm" {
 
   vm_uuid = each.value.vm_uuid
   cutover = contains(local.cut_over, each.key)
+
+  # The last increment says how long the cutover takes.
+  cutover_limits = {
+    max_age = "36h"
+  }
 
   openstack = {
     availability_zone = "nova"

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Volume is a volume of the project.
@@ -82,11 +83,11 @@ func (c *Cloud) ChangeVolumes(change func(*Volume)) {
 	}
 }
 
-// DeleteVolumes deletes all volumes, as somebody else would.
-func (c *Cloud) DeleteVolumes() {
+// DeleteVolumes deletes the volumes whose names begin with a prefix, as somebody else would.
+func (c *Cloud) DeleteVolumes(prefix string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.volumes = nil
+	c.volumes = slices.DeleteFunc(c.volumes, func(v *Volume) bool { return strings.HasPrefix(v.Name, prefix) })
 }
 
 func (v *Volume) settle() {
