@@ -264,7 +264,7 @@ func TestGoingBackIsAFullCopy(t *testing.T) {
 func TestCutoverWithoutThePrivilegeToShutDown(t *testing.T) {
 	t.Parallel()
 	l := newLanding(t)
-	l.VCenter.Revoke("VirtualMachine.Interact.PowerOff")
+	l.Revoke("VirtualMachine.Interact.PowerOff")
 	l.run(t,
 		resource.TestStep{Config: l.cycle(1)},
 		resource.TestStep{Config: l.cutover(), ExpectError: words("no privilege VirtualMachine.Interact.PowerOff on /DC0/vm/prod/web01, so migratekit cannot shut it down")},
