@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/vma-project/terraform-provider-vma/internal/openstack/openstacktest"
 	"github.com/vma-project/terraform-provider-vma/internal/vsphere/vspheretest"
 )
 
@@ -113,16 +112,7 @@ func (s *stage) tricks() []trick {
 		{
 			"back", "delete the server of app01, and power the source on",
 			func() error {
-				s.cloud.ChangeServers(func(server *openstacktest.Server) {
-					if server.Name == "app01" {
-						server.ID = ""
-					}
-				})
-				s.cloud.ChangeVolumes(func(v *openstacktest.Volume) {
-					if v.Root || len(v.Servers) > 0 {
-						v.Servers, v.Root, v.Status = nil, false, "available"
-					}
-				})
+				s.cloud.DeleteServer("app01")
 				return s.app.PowerOn()
 			},
 			"In the directory openstack: terraform state rm vma_replication.app, then apply without cutover. The copy is full.",

@@ -106,7 +106,7 @@ func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string
 				if args, ok := strings.CutPrefix(command, "terraform "); ok {
 					output = run(w, args)
 				} else if name, ok := strings.CutPrefix(command, "openstack server delete "); ok {
-					deleteServer(cloud, name)
+					cloud.DeleteServer(name)
 				} else if command != "terraform-provider-vma progress" { // TestProgress runs it
 					t.Errorf("%s: nothing runs %q", guide, command)
 				}
@@ -116,21 +116,6 @@ func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string
 		}
 	}
 	t.Logf("%s: followed", guide)
-}
-
-// deleteServer deletes a server, and keeps its volumes.
-func deleteServer(cloud *openstacktest.Cloud, name string) {
-	id := ""
-	cloud.ChangeServers(func(s *openstacktest.Server) {
-		if s.Name == name {
-			id, s.ID = s.ID, ""
-		}
-	})
-	cloud.ChangeVolumes(func(v *openstacktest.Volume) {
-		if slices.Contains(v.Servers, id) {
-			v.Servers, v.Root, v.Status = nil, false, "available"
-		}
-	})
 }
 
 var argument = regexp.MustCompile(`'([^']*)'|(\S+)`)

@@ -104,6 +104,6 @@ func (m replicationModel) validateCutover(ctx context.Context, diags *diag.Diagn
 func (m replicationModel) validateCutoverStays(state replicationModel, diags *diag.Diagnostics) {
 	if state.cutOver() && !m.Cutover.ValueBool() && !m.Cutover.IsUnknown() {
 		diags.AddAttributeError(path.Root("cutover"), "Invalid cutover",
-			"A cutover cannot be undone: the source was shut down, and the new server has the volumes. Set cutover to true again. To copy the source once more, delete the server and take the resource out of the state with terraform state rm; the guide on going back says how. To stop managing the virtual machine, remove the resource; terraform destroy then needs -refresh=false.")
+			"A cutover cannot be undone: the source was shut down, and the new server has the volumes. Set cutover to true again. To copy the source once more, delete the server and take the resource out of the state with terraform state rm; the guide on going back says how. To stop managing the virtual machine, delete its block from the configuration and apply.")
 	}
 }

@@ -53,6 +53,28 @@ func (c *Cloud) ChangeServers(change func(*Server)) {
 	c.servers = slices.DeleteFunc(c.servers, func(s *Server) bool { return s.ID == "" })
 }
 
+// DeleteServer deletes the servers of a name. Their volumes and ports stay, and are free.
+func (c *Cloud) DeleteServer(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, server := range c.servers {
+		if server.Name != name {
+			continue
+		}
+		for _, port := range c.ports {
+			if port.Device == server.ID {
+				port.Owner, port.Device = "", ""
+			}
+		}
+		for _, volume := range c.volumes {
+			if slices.Contains(volume.Servers, server.ID) {
+				volume.Servers, volume.Root, volume.Status = nil, false, "available"
+			}
+		}
+	}
+	c.servers = slices.DeleteFunc(c.servers, func(s *Server) bool { return s.Name == name })
+}
+
 // RemoveHelper makes this machine a server of another project.
 func (c *Cloud) RemoveHelper() {
 	c.mu.Lock()
