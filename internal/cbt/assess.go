@@ -162,16 +162,16 @@ func (s *Status) sourceFindings() []Finding {
 	case len(names) > 0 && s.Tracked():
 		findings = append(findings, otherSnapshots.found("it has %s", counted(names, "snapshot")))
 	}
-	var without []string
+	var uninitialized []string
 	for _, disk := range s.Uninitialized() {
-		without = append(without, disk.String())
+		uninitialized = append(uninitialized, disk.String())
 	}
 	switch {
-	case s.VM.Template || len(without) == 0:
+	case s.VM.Template || len(uninitialized) == 0:
 	case !s.Enabled():
 		findings = append(findings, cbtDisabled.found("CBT is disabled"))
 	default:
-		findings = append(findings, cbtUninitialized.found("CBT is enabled, but a disk has no change ID yet (%s)", strings.Join(without, ", ")))
+		findings = append(findings, cbtUninitialized.found("CBT is enabled, but a disk has no change ID yet (%s)", strings.Join(uninitialized, ", ")))
 	}
 	return findings
 }
@@ -195,7 +195,7 @@ func (s *Status) guestFindings() []Finding {
 		findings = append(findings, virtualTPM.found("it has a virtual TPM, whose content is not copied"))
 	}
 	if vm.Details != nil && vm.Details.SecureBoot {
-		findings = append(findings, secureBoot.found("it boots with Secure Boot, and its server will not"))
+		findings = append(findings, secureBoot.found("it boots with Secure Boot, and the new server boots without it"))
 	}
 	if vm.Encrypted {
 		findings = append(findings, encryptedSource.found("it is encrypted, and its copy will not be"))

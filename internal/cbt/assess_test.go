@@ -293,7 +293,11 @@ func TestACopyNeedsItsSnapshot(t *testing.T) {
 	vcenter, manager := start(t)
 	addVM(t, vcenter, vspheretest.Spec{Path: "/DC0/vm/web"}).SetTracking(true)
 	vcenter.Revoke("VirtualMachine.Provisioning.DiskRandomRead")
-	if _, byName := assess(t, manager); !slices.Equal(codesOf(byName["web"]), []string{"missing_privilege"}) {
+	if _, byName := assess(t, manager); !slices.Equal(codesOf(byName["web"]), []string{"missing_read_privilege"}) || !byName["web"].Ready() {
+		t.Errorf("%q", codesOf(byName["web"]))
+	}
+	vcenter.Revoke("VirtualMachine.State.RemoveSnapshot")
+	if _, byName := assess(t, manager); byName["web"].Ready() {
 		t.Errorf("%q", codesOf(byName["web"]))
 	}
 }

@@ -56,6 +56,7 @@ var (
 	toolsNotRunning  = rule{Warning, "tools_not_running", "VMware Tools not running", "install or start VMware Tools, or shut down the guest by hand before the cutover"}
 	suspended        = rule{Warning, "suspended", "Suspended", "power it on, or off, before the cutover"}
 	seSparse         = rule{Warning, "disk_sesparse", "Disk that migratekit may not read", "move it to another datastore or format by a storage migration"}
+	readPrivilege    = rule{Warning, "missing_read_privilege", "Increments cannot be read", missingPrivilege.cure}
 	duplicateUUID    = rule{Warning, "duplicate_uuid", "BIOS UUID used twice", "select it by vm_path or vm_moid, or give one of them another UUID"}
 	unusablePath     = rule{Warning, "unusable_path", "Path that cannot be written", "select it by vm_moid or vm_uuid"}
 	virtualTPM       = rule{Warning, "vtpm", "Virtual TPM", "suspend disk encryption such as BitLocker in the guest before the cutover, and keep the recovery keys at hand"}
@@ -73,7 +74,7 @@ func Catalogue() []Finding {
 		hostDisconnected, notAccessible, template, hardwareVersion, cbtUnsupported, faultTolerance, snapshotsLocked, snapshotsUnsupported, sharedBus,
 		methodDisabled, existingSnapshots, snapshotChain, noDisk, noTrackableDisk, missingPrivilege,
 		physicalRDM, independentDisk, multiWriter, persistentMemory, oldDiskFormat, unknownBacking, encrypted, leftoverSnapshot,
-		hostDefect, consolidation, toolsNotRunning, suspended, seSparse, duplicateUUID, unusablePath, virtualTPM,
+		hostDefect, consolidation, toolsNotRunning, suspended, seSparse, readPrivilege, duplicateUUID, unusablePath, virtualTPM,
 		secureBoot, encryptedSource, otherSnapshots, cbtDisabled, cbtUninitialized,
 	} {
 		all = append(all, r.found(""))

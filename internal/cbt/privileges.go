@@ -82,7 +82,10 @@ func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requir
 	for moid, lacks := range missing {
 		for _, privilege := range lacks {
 			f := missingPrivilege.found("the account has no privilege %s on it", privilege)
-			if privilege == ReadEncrypted {
+			switch privilege {
+			case readDisks:
+				f = readPrivilege.found("the account has no privilege %s on it, so only full copies work", privilege)
+			case ReadEncrypted:
 				f = encrypted.found("it is encrypted, and the account has no privilege %s on it, so migratekit cannot read its disks", privilege)
 			}
 			blockers[moid] = append(blockers[moid], f)

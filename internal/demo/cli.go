@@ -34,10 +34,11 @@ var fleetConfiguration []byte
 //go:embed assessment.tf
 var assessmentConfiguration []byte
 
-// openStackDirectory and fleetDirectory have the configurations of the acts that migrate to OpenStack.
+// The directories beside that of the first act.
 const (
 	openStackDirectory = "openstack"
 	fleetDirectory     = "fleet"
+	assessDirectory    = "assessment"
 )
 
 // cli runs a real Terraform or OpenTofu with this provider.
@@ -67,7 +68,7 @@ func newCLI(ctx context.Context, dir, release string, vcenter *vspheretest.VCent
 		return nil, err
 	}
 	work := filepath.Join(dir, "work")
-	for directory, content := range map[string][]byte{"": configuration, openStackDirectory: openStackConfiguration, fleetDirectory: fleetConfiguration, "assessment": assessmentConfiguration} {
+	for directory, content := range map[string][]byte{"": configuration, openStackDirectory: openStackConfiguration, fleetDirectory: fleetConfiguration, assessDirectory: assessmentConfiguration} {
 		if err := errors.Join(
 			os.MkdirAll(filepath.Join(work, directory), 0o700),
 			os.WriteFile(filepath.Join(work, directory, "main.tf"), content, 0o600),
@@ -132,7 +133,7 @@ func (c *cli) run(ctx context.Context, want int, args ...string) (string, error)
 	case errors.As(err, &exit) && exit.ExitCode() == want:
 		return output.String(), nil
 	case err == nil:
-		err = fmt.Errorf("%s exited with 0, not %d", args[0], want)
+		err = fmt.Errorf("%s exited with 0, not %d", strings.Join(args, " "), want)
 	}
 	return "", fmt.Errorf("%w; see %s", err, c.out.log.Name())
 }

@@ -62,7 +62,7 @@ Type a command here to act as another user of vCenter or OpenStack:
 			if !open || line == "quit" {
 				return nil
 			}
-			if err := perform(tricks, strings.ToLower(line)); err != nil {
+			if err := play(tricks, strings.ToLower(line)); err != nil {
 				fmt.Println(err)
 			}
 		}
@@ -93,7 +93,7 @@ func (s *stage) tricks() []trick {
 		},
 		{
 			"disk", "add a disk to web01", func() error { _, err := s.web.AddDisk(vspheretest.Disk{Size: gib}); return err },
-			"A plan shows initialized = false -> true, and refuses the next cycle until the disk has an export.",
+			"A plan shows initialized = false -> true, and refuses the next cycle to NBD exports until the disk has one.",
 		},
 		{
 			"snapshot", "create a snapshot of web01, as a backup product does", func() error { return s.web.AddSnapshot("nightly", "") },
@@ -107,7 +107,7 @@ func (s *stage) tricks() []trick {
 		{"unlock", "release web01", func() error { s.web.EnableMethods(); return nil }, "A plan goes through again."},
 		{
 			"volume", "delete the volumes of app01 in OpenStack", func() error { s.cloud.DeleteVolumes("app01-"); return nil },
-			"In the directory openstack, a plan shows target_intact = false -> true, and warns that the next copy is full.",
+			"In the directory openstack, until the cutover, a plan shows target_intact = false -> true, and warns that the next copy is full.",
 		},
 		{
 			"back", "delete the server of app01, and power the source on",
@@ -125,7 +125,7 @@ func (s *stage) tricks() []trick {
 	}
 }
 
-func perform(tricks []trick, name string) error {
+func play(tricks []trick, name string) error {
 	if name == "" {
 		return nil
 	}

@@ -54,7 +54,7 @@ func (c *cli) install(ctx context.Context, release, mirror, config string) error
 	if err := os.WriteFile(config, fmt.Appendf(nil, "provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror), 0o600); err != nil {
 		return err
 	}
-	for _, at := range [][]string{nil, {inOpenStack}, {inFleet}} {
+	for _, at := range [][]string{nil, {inOpenStack}, {inFleet}, {"-chdir=" + assessDirectory}} {
 		output, err := c.run(ctx, 0, append(at, "init")...)
 		if err != nil {
 			return err

@@ -85,7 +85,7 @@ var block = regexp.MustCompile("(?s)(?:```([a-z]+)\n(.*?)```|\\{\\{ tffile \"([^
 // follow does what a guide says.
 func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string) {
 	t.Helper()
-	output := ""
+	output, commands, compared := "", 0, 0
 	for _, found := range block.FindAllStringSubmatch(read(t, "templates/guides/"+guide), -1) {
 		kind, text := found[1], found[2]
 		if found[3] != "" {
@@ -105,6 +105,7 @@ func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string
 			for command := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
 				if args, ok := strings.CutPrefix(command, "terraform "); ok {
 					output = run(w, args)
+					commands++
 				} else if name, ok := strings.CutPrefix(command, "openstack server delete "); ok {
 					cloud.DeleteServer(name)
 				} else if command != "terraform-provider-vma progress" { // TestProgress runs it
@@ -112,10 +113,14 @@ func follow(t *testing.T, w *workspace, cloud *openstacktest.Cloud, guide string
 				}
 			}
 		case "text":
-			compare(t, guide, text, output)
+			compared += compare(t, guide, text, output)
+		default:
+			t.Errorf("%s: nobody follows a block of %s", guide, kind)
 		}
 	}
-	t.Logf("%s: followed", guide)
+	if commands == 0 || compared == 0 {
+		t.Errorf("%s: %d commands, %d lines of output", guide, commands, compared)
+	}
 }
 
 var argument = regexp.MustCompile(`'([^']*)'|(\S+)`)
@@ -136,16 +141,21 @@ func run(w *workspace, command string) string {
 	return w.terraform(0, args...)
 }
 
-// compare requires each line of a text in the output, in any order; … stands for anything.
-func compare(t *testing.T, guide, text, output string) {
+// compare requires each line of a text in the output, in any order, and returns how many there were; … stands for anything.
+func compare(t *testing.T, guide, text, output string) (lines int) {
 	t.Helper()
 	output = collapse(output)
 	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
-		pattern := strings.ReplaceAll(regexp.QuoteMeta(collapse(line)), "…", ".*")
-		if !regexp.MustCompile("(?m)" + pattern).MatchString(output) {
+		if line = collapse(line); line == "" {
+			continue
+		}
+		lines++
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(line), "…", ".+")
+		if !regexp.MustCompile("(?m)^ ?" + pattern + " ?$").MatchString(output) {
 			t.Errorf("%s shows %q, and the output is\n%s", guide, line, output)
 		}
 	}
+	return lines
 }
 
 var spaces = regexp.MustCompile(`[ \t│╷╵]+`)

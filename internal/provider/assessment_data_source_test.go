@@ -67,7 +67,7 @@ func TestAssessment(t *testing.T) {
 					"total": number(1), "ready": number(0), "left_out": number(1), "capacity_bytes": number(3 * gib), "used_bytes": number(gib),
 					"findings": knownvalue.MapExact(map[string]knownvalue.Check{"disk_physical_rdm": number(1), "cbt_disabled": number(1)}),
 				})),
-				is("markdown", knownvalue.StringRegexp(regexp.MustCompile(`\*\*0 of 1 virtual machines are ready`))),
+				is("markdown", knownvalue.StringRegexp(regexp.MustCompile(`\*\*0 of 1 virtual machine can be migrated`))),
 				is("html", knownvalue.StringRegexp(regexp.MustCompile(`^<!doctype html>`))),
 			},
 		}, {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/vma-project/terraform-provider-vma/internal/cbt"
@@ -94,19 +96,6 @@ func (r *Runner) Preflight(ctx context.Context, cycle *Cycle, status *cbt.Status
 // shutDown is the privilege to shut down a guest.
 const shutDown = "VirtualMachine.Interact.PowerOff"
 
-// checkPrivilege returns an error if the account is known not to have a privilege on a VM.
-func (r *Runner) checkPrivilege(ctx context.Context, vm *vsphere.VM, privilege, consequence string) []error {
-	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: {privilege}})
-	if err != nil {
-		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
-	}
-	if len(missing[vm.Moid]) == 0 {
-		return nil
-	}
-	return []error{&ImpossibleError{Problems: []string{fmt.Sprintf(
-		"the account has no privilege %s on %s, %s: add the privilege to the account's role", privilege, vm.Path, consequence)}}}
-}
-
 // checkSnapshot reports what prevents migratekit's snapshot and does not prevent CBT, which may work already.
 func (r *Runner) checkSnapshot(ctx context.Context, status *cbt.Status) []error {
 	blockers := r.manager.CopyBlockers(ctx, status)
@@ -166,12 +155,24 @@ func (f *Findings) checkGrown(cycle *Cycle, status *cbt.Status) {
 
 // checkPrivileges calls vCenter only for an encrypted VM, and before a guest is to be shut down.
 func (r *Runner) checkPrivileges(ctx context.Context, cycle *Cycle, status *cbt.Status) []error {
-	var errs []error
-	if status.VM.Encrypted {
-		errs = append(errs, r.checkPrivilege(ctx, status.VM, cbt.ReadEncrypted, "and it is encrypted, so migratekit cannot read its disks")...)
+	vm, consequences := status.VM, map[string]string{}
+	if vm.Encrypted {
+		consequences[cbt.ReadEncrypted] = "and it is encrypted, so migratekit cannot read its disks"
 	}
-	if cycle.Target.Final() && status.VM.PowerState == poweredOn {
-		errs = append(errs, r.checkPrivilege(ctx, status.VM, shutDown, "so migratekit cannot shut it down")...)
+	if cycle.Target.Final() && vm.PowerState == poweredOn {
+		consequences[shutDown] = "so migratekit cannot shut it down"
+	}
+	if len(consequences) == 0 {
+		return nil
+	}
+	missing, err := r.vcenter.MissingPrivileges(ctx, map[string][]string{vm.Moid: slices.Sorted(maps.Keys(consequences))})
+	if err != nil {
+		r.log.WarnContext(ctx, "Unable to check privileges", "vms", 1, "error", err.Error())
+	}
+	var errs []error
+	for _, privilege := range missing[vm.Moid] {
+		errs = append(errs, &ImpossibleError{Problems: []string{fmt.Sprintf(
+			"the account has no privilege %s on %s, %s: add the privilege to the account's role", privilege, vm.Path, consequences[privilege])}})
 	}
 	return errs
 }

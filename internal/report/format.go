@@ -19,14 +19,26 @@ func binary(bytes int64) string {
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", value), ".0") + " " + unit
 }
 
+// used is a phrase such as "3 GiB used".
 func (s Sizes) used() string {
+	switch {
+	case s.Unknown == 0:
+		return binary(s.Used) + " used"
+	case s.Used == 0:
+		return "used bytes unknown"
+	}
+	return "at least " + binary(s.Used) + " used"
+}
+
+// usedBytes is what a column of used bytes shows.
+func usedBytes(s Sizes) string {
 	switch {
 	case s.Unknown == 0:
 		return binary(s.Used)
 	case s.Used == 0:
-		return "unknown"
+		return "?"
 	}
-	return "at least " + binary(s.Used)
+	return "≥ " + binary(s.Used)
 }
 
 // counted writes a number of things, "1 virtual machine" or "12 virtual machines".

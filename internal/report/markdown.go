@@ -15,8 +15,8 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	s := Summarize(assessed)
 	line("# Migration readiness of %s\n", escape(scope))
-	line("**%d of %d virtual machines are ready to be migrated** (%.0f %%). %s", s.Ready, s.Total, share(int64(s.Ready), int64(s.Total)), leftOut(s))
-	line("Their disks have %s, of which %s are used.", binary(s.Capacity), Sizes{s.Capacity, s.Used, s.UsedUnknown}.used())
+	line("**%d of %s can be migrated** (%d %%). %s", s.Ready, counted(s.Total, "virtual machine"), int(share(int64(s.Ready), int64(s.Total))), leftOut(s))
+	line("Their disks have %s, %s.", binary(s.Capacity), Sizes{s.Capacity, s.Used, s.UsedUnknown}.used())
 	if n := len(assessed.Unreadable); n > 0 {
 		line("\n%s could not be read.", counted(n, "virtual machine"))
 	}
@@ -34,8 +34,8 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 		}
 	}
 	hosts, datastores := places(assessed.VMs)
-	placesTable(line, "host", hosts)
-	placesTable(line, "datastore", datastores)
+	placesTable(line, "host", "Host", hosts)
+	placesTable(line, "datastore", "Datastore", datastores)
 	folder := commonFolder(assessed.VMs)
 	if len(assessed.VMs) == 0 {
 		return b.String()
@@ -47,7 +47,7 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 			ready = "**no**"
 		}
 		size := sizesOf(vm)
-		line("| %s | %s | %s | %d | %s | %s |", escape(strings.TrimPrefix(vm.VM.Path, folder)), ready, strings.Join(slices.Sorted(maps.Keys(codes(vm))), ", "), len(vm.Disks), binary(size.Capacity), size.used())
+		line("| %s | %s | %s | %d | %s | %s |", escape(strings.TrimPrefix(vm.VM.Path, folder)), ready, strings.Join(slices.Sorted(maps.Keys(codes(vm))), ", "), len(vm.Disks), binary(size.Capacity), usedBytes(size))
 	}
 	return b.String()
 }
@@ -59,13 +59,13 @@ func leftOut(s Summary) string {
 	return counted(s.LeftOut, "system virtual machine") + " left out."
 }
 
-func placesTable(line func(string, ...any), name string, all []place) {
+func placesTable(line func(string, ...any), name, heading string, all []place) {
 	if len(all) == 0 {
 		return
 	}
-	line("\n## Capacity by %s\n\n| %s | Virtual machines | Capacity | Used |\n|---|---:|---:|---:|", name, sentence(name)[:len(name)])
+	line("\n## Capacity by %s\n\n| %s | Virtual machines | Capacity | Used |\n|---|---:|---:|---:|", name, heading)
 	for _, p := range all {
-		line("| %s | %d | %s | %s |", escape(p.Name), p.VMs, binary(p.Capacity), p.used())
+		line("| %s | %d | %s | %s |", escape(p.Name), p.VMs, binary(p.Capacity), usedBytes(p.Sizes))
 	}
 }
 

@@ -14,7 +14,7 @@ type Summary struct {
 	Total, Ready, LeftOut int
 	// Capacity and Used are in bytes. Used leaves out disks whose used bytes are unknown.
 	Capacity, Used int64
-	// UsedUnknown is the number of those disks.
+	// UsedUnknown is the number of those disks, and of VMs of whose disks nothing is known.
 	UsedUnknown int
 	// Findings has the number of VMs by the code of a finding.
 	Findings map[string]int
@@ -62,6 +62,9 @@ func (s *Sizes) add(vm cbt.Assessment, disk cbt.DiskStatus) {
 
 func sizesOf(vm cbt.Assessment) Sizes {
 	var s Sizes
+	if !vm.VM.Details.Configured {
+		s.Unknown++
+	}
 	for _, disk := range vm.Disks {
 		s.add(vm, disk)
 	}
@@ -77,6 +80,8 @@ type kind struct {
 	Problems []problem
 	// Everywhere is true if all VMs of the assessment have it.
 	Everywhere bool
+
+	at map[string]int // index of a problem, by its text
 }
 
 type problem struct {
@@ -103,7 +108,7 @@ func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
 			}
 			k := byCode[f.Code]
 			if k == nil {
-				k = &kind{Finding: f}
+				k = &kind{Finding: f, at: map[string]int{}}
 				byCode[f.Code] = k
 			}
 			k.add(visible(f.Problem), visible(strings.TrimPrefix(vm.VM.Path, folder)))
@@ -129,10 +134,10 @@ func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
 }
 
 func (k *kind) add(text, name string) {
-	i := slices.IndexFunc(k.Problems, func(p problem) bool { return p.Text == text })
-	if i < 0 {
-		k.Problems = append(k.Problems, problem{Text: text})
-		i = len(k.Problems) - 1
+	i, ok := k.at[text]
+	if !ok {
+		i = len(k.Problems)
+		k.at[text], k.Problems = i, append(k.Problems, problem{Text: text})
 	}
 	k.Problems[i].VMs = append(k.Problems[i].VMs, name)
 }
@@ -208,10 +213,10 @@ func sorted(all map[string]*place) []place {
 
 const unknown = "unknown"
 
-// datacenterOf returns the first name of an inventory path.
+// datacenterOf returns the datacenter of an inventory path, with the folders that it is in.
 func datacenterOf(path string) string {
-	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return name
+	datacenter, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/vm/")
+	return datacenter
 }
 
 // datastoreOf returns the name in a datastore path, "[name] folder/file".

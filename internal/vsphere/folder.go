@@ -24,7 +24,7 @@ func (e *NotFolderError) Error() string {
 
 // FolderVMs reads all VMs and templates in a folder or datacenter and below it, sorted by path; "" or "/" means the
 // whole inventory. details adds their Details. It makes one lookup, creates and destroys one view, and reads a page per
-// 500 objects (VMs and what is around them). If the session is lost meanwhile, it starts over once. unreadable holds an
+// pageSize objects (VMs and what is around them). If the session is lost meanwhile, it starts over once. unreadable holds an
 // error for each VM that could not be read. Errors: ErrNotFound, NotFolderError and those of every call.
 func (c *Client) FolderVMs(ctx context.Context, folder string, details bool) (vms []*VM, unreadable []error, err error) {
 	var below *collected
@@ -66,7 +66,7 @@ func listBelow(ctx context.Context, vim *vim25.Client, folder string, details bo
 	view = res.Returnval
 	defer destroyView(ctx, vim, view)
 	below = newCollected(details)
-	return below, view, retrieve(ctx, vim, types.PropertyFilterSpec{
+	return below, view, below.retrieve(ctx, vim, types.PropertyFilterSpec{
 		PropSet: vmPropertySet(details),
 		ObjectSet: []types.ObjectSpec{{
 			Obj: view, Skip: new(true),
@@ -74,7 +74,7 @@ func listBelow(ctx context.Context, vim *vim25.Client, folder string, details bo
 				Type: "ContainerView", Path: "view", Skip: new(false), SelectSet: surroundings(details),
 			}},
 		}},
-	}, below.add)
+	})
 }
 
 func findFolder(ctx context.Context, vim *vim25.Client, folder string) (types.ManagedObjectReference, error) {

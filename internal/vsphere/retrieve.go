@@ -28,7 +28,7 @@ func (c *Client) readVMs(ctx context.Context, moids []string) (map[string]answer
 	}
 	found := newCollected(false)
 	err := c.do(ctx, "read virtual machines", func(vim *vim25.Client) error {
-		return retrieve(ctx, vim, spec, found.add)
+		return found.retrieve(ctx, vim, spec)
 	})
 	return found.vms(), err
 }
@@ -91,12 +91,18 @@ func vmPropertySet(details bool) []types.PropertySpec {
 // pageSize keeps 2,000 VMs and what is around them in three pages, of some 25 MB each on a real vCenter.
 const pageSize = 1000
 
-// retrieve calls page for each page of objects that spec selects. If the session was renewed between two pages, it begins again once: a token is valid in
-// its session only.
+// retrieve calls page for each page of objects that spec selects.
 func retrieve(ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec, page func([]types.ObjectContent)) error {
-	stale, err := retrievePages(ctx, vim, spec, page)
+	_, err := retrievePages(ctx, vim, spec, page)
+	return err
+}
+
+// retrieve collects the objects that spec selects. If the session was renewed between two pages, it begins again once: a token is valid in its session only.
+func (s *collected) retrieve(ctx context.Context, vim *vim25.Client, spec types.PropertyFilterSpec) error {
+	stale, err := retrievePages(ctx, vim, spec, s.add)
 	if stale {
-		_, err = retrievePages(ctx, vim, spec, page)
+		*s = *newCollected(s.details)
+		_, err = retrievePages(ctx, vim, spec, s.add)
 	}
 	return err
 }
