@@ -66,18 +66,3 @@ var (
 	cbtDisabled      = rule{Info, "cbt_disabled", "CBT disabled", "do nothing, because vma_cbt or the replication enables it"}
 	cbtUninitialized = rule{Info, "cbt_uninitialized", "CBT not initialized", "do nothing, because vma_cbt or the replication initializes it"}
 )
-
-// Catalogue returns a finding without a problem for each code, worst first.
-func Catalogue() []Finding {
-	var all []Finding
-	for _, r := range []rule{
-		hostDisconnected, notAccessible, template, hardwareVersion, cbtUnsupported, faultTolerance, snapshotsLocked, snapshotsUnsupported, sharedBus,
-		methodDisabled, existingSnapshots, snapshotChain, noDisk, noTrackableDisk, missingPrivilege,
-		physicalRDM, independentDisk, multiWriter, persistentMemory, oldDiskFormat, unknownBacking, encrypted, leftoverSnapshot,
-		hostDefect, consolidation, toolsNotRunning, suspended, seSparse, readPrivilege, duplicateUUID, unusablePath, virtualTPM,
-		secureBoot, encryptedSource, otherSnapshots, cbtDisabled, cbtUninitialized,
-	} {
-		all = append(all, r.found(""))
-	}
-	return all
-}
