@@ -104,18 +104,18 @@ func (t *OpenStack) Holds(recorded map[int32]string) map[int32]Held {
 	if seen == nil {
 		for key, each := range held {
 			if t.Renamed {
-				each.Lost = renamed
+				each.Lost, each.Renamed = renamed, true
 				held[key] = each
 			}
 		}
 		return held
 	}
 	for key := range recorded {
-		held[key] = Held{Lost: t.lost(seen, key, renamed)}
+		held[key] = Held{Lost: t.lost(seen, key, renamed), Renamed: t.Renamed}
 	}
 	for key, volume := range seen {
 		if volume.Epoch == "" {
-			held[key] = Held{Lost: t.lost(seen, key, renamed)}
+			held[key] = Held{Lost: t.lost(seen, key, renamed), Renamed: t.Renamed}
 		} else {
 			held[key] = Held{Epoch: volume.Epoch}
 			if t.report != nil {

@@ -15,8 +15,8 @@ type PlannedCopy struct {
 	Reason string
 	// Lost is true if the disk was copied before and must be copied in full again, because its change tracking started anew.
 	Lost bool
-	// TargetLost is true if that is because the target has lost the copy.
-	TargetLost bool
+	// TargetLost is true if that is because the target has lost the copy, and Renamed if it lost it because the VM has another name.
+	TargetLost, Renamed bool
 }
 
 // String returns the text of planned_cycle.
@@ -37,7 +37,7 @@ func Plan(cycle *Cycle, tracking cbt.Tracking) map[int32]PlannedCopy {
 		p := PlannedCopy{Kind: kind, Reason: reason, Lost: kind == cbt.Full && held.Epoch != ""}
 		switch {
 		case held.Lost != "":
-			p = PlannedCopy{Kind: cbt.Full, Reason: held.Lost, TargetLost: cycle.Previous[key] != ""}
+			p = PlannedCopy{Kind: cbt.Full, Reason: held.Lost, TargetLost: cycle.Previous[key] != "", Renamed: held.Renamed}
 		case cycle.Moved[key]:
 			p.Reason = "export changed since the last cycle"
 		case held.Epoch == "" && cycle.Previous[key] == "" && len(cycle.Previous) > 0:

@@ -191,12 +191,11 @@ func (f *Findings) checkLost(cycle *Cycle, path string, tracking cbt.Tracking) {
 			path, strings.Join(reset, "\n  - "))
 	}
 	gone := describe(planned, tracking, func(p PlannedCopy) bool { return p.TargetLost })
-	target, _ := cycle.Target.(*OpenStack)
 	switch {
 	case len(gone) == 0:
 	case cycle.FailOnTargetLost:
 		f.Errors = append(f.Errors, &TargetLostError{Path: path, Disks: gone})
-	case target != nil && target.Renamed:
+	case slices.ContainsFunc(slices.Collect(maps.Values(planned)), func(p PlannedCopy) bool { return p.TargetLost && p.Renamed }):
 		f.warn(SubjectPlannedCycle, "Full Copy to New Volumes",
 			"%q was renamed or registered again since its last cycle. migratekit finds its volumes by the name and the managed object ID of the virtual machine, so it copies everything to new volumes. Delete the old ones when you no longer need them.", path)
 	default:

@@ -40,6 +40,8 @@ type Held struct {
 	ChangeID string
 	// Lost says why a copy that was there cannot be used, "" if it can.
 	Lost string
+	// Renamed is true if it is lost because the VM has another name or managed object ID.
+	Renamed bool
 }
 
 // heldAsRecorded returns what a target has according to the state.
