@@ -17,7 +17,10 @@ import (
 // ReadEncrypted is the privilege that reading the disks of an encrypted VM through its host (NFC) needs.
 const ReadEncrypted = "Cryptographer.Access"
 
-// Assessment is what a migration should know of one VM.
+// readDisks is the privilege to query changed blocks and to read disks.
+const readDisks = "VirtualMachine.Provisioning.DiskRandomRead"
+
+// Assessment is one VM with its findings.
 type Assessment struct {
 	*Status
 	// Findings are sorted by severity, worst first.
@@ -66,12 +69,12 @@ func (m *Manager) Assess(ctx context.Context, folder string, options AssessOptio
 	}
 	var statuses []*Status
 	for _, vm := range vms {
-		switch {
+		switch status := NewStatus(vm); {
 		case !options.Match(vm):
-		case vm.Details.System || (vm.Identity() == "" && isConnected(vm)):
+		case vm.Details.System || (vm.Identity() == "" && status.ConnectionBlocker() == ""):
 			result.LeftOut++
 		default:
-			statuses = append(statuses, NewStatus(vm))
+			statuses = append(statuses, status)
 		}
 	}
 	slices.SortStableFunc(statuses, func(a, b *Status) int { return cmp.Compare(a.VM.Path, b.VM.Path) })
@@ -79,22 +82,18 @@ func (m *Manager) Assess(ctx context.Context, folder string, options AssessOptio
 	return result, ctx.Err()
 }
 
-func isConnected(vm *vsphere.VM) bool {
-	return vm.ConnectionState == "" || vm.ConnectionState == "connected"
-}
-
-// readDisks is the privilege to query changed blocks and to read disks.
-const readDisks = "VirtualMachine.Provisioning.DiskRandomRead"
-
 func (m *Manager) assess(ctx context.Context, statuses []*Status, options AssessOptions) ([]Assessment, error) {
 	needs, sameUUID := map[string]requirement{}, map[string]int{}
 	for _, s := range statuses {
 		sameUUID[s.VM.UUID]++
-		need := requirement{encrypted: s.VM.Encrypted, blockers: s.Findings()}
+		need := requirement{blockers: s.Findings()}
 		if s.VM.Identity() != "" {
 			need.privileges = append(privileges(append(s.steps(), createSnapshot, removeSnapshot)), readDisks)
 			slices.Sort(need.privileges)
 			need.privileges = slices.Compact(need.privileges)
+		}
+		if s.VM.Encrypted {
+			need.privileges = append(need.privileges, ReadEncrypted)
 		}
 		needs[s.VM.Moid] = need
 	}

@@ -9,8 +9,8 @@ import (
 // (article 317933).
 const consolidationFixed = 3247720
 
-// HostDefect returns the published CBT defect of the VM's host: change IDs stay valid there, and the changed areas are wrong. ok is false if there
-// is none, or if the account may not read the host.
+// HostDefect returns the published CBT defect of the VM's host: change IDs stay valid there, and the changed areas are wrong. ok is false if no
+// defect of its version is published, or if the account cannot read the host.
 func (s *Status) HostDefect() (f Finding, ok bool) {
 	version, build := s.VM.HostProduct.Version, s.VM.HostProduct.Build
 	host := "its host runs ESXi " + version + " build " + build

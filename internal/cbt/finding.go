@@ -21,11 +21,11 @@ type Finding struct {
 	Code string
 	// Title names the kind of finding for a reader, such as "Virtual hardware too old".
 	Title string
-	// Problem is what is wrong, Cure what to do; both are parts of a sentence.
+	// Problem says what is wrong, and Cure what to do. Both begin in lower case and have no full stop.
 	Problem, Cure string
 }
 
-// Text is the problem, and for an error also the cure: it is what a blocker shows.
+// Text returns the problem, and for an error the cure too. Blockers have the same text.
 func (f Finding) Text() string {
 	if f.Severity != Error {
 		return f.Problem

@@ -54,9 +54,7 @@ func (m *Manager) ResetBlockers(ctx context.Context, status *Status) []string {
 // requirement lists the privileges that an operation needs on a VM, and what else blocks it.
 type requirement struct {
 	privileges []string
-	// encrypted adds the privilege to read the disks of an encrypted VM.
-	encrypted bool
-	blockers  []Finding
+	blockers   []Finding
 }
 
 // unmetRequirements returns all blockers, including missing privileges, by managed object ID. It calls vCenter at most once. If privileges could not be
@@ -65,9 +63,6 @@ func (m *Manager) unmetRequirements(ctx context.Context, needs map[string]requir
 	blockers, needed := map[string][]Finding{}, map[string][]string{}
 	for moid, n := range needs {
 		blockers[moid] = n.blockers
-		if n.encrypted {
-			n.privileges = append(n.privileges, ReadEncrypted)
-		}
 		if len(n.privileges) > 0 {
 			needed[moid] = n.privileges
 		}

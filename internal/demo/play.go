@@ -16,7 +16,7 @@ const (
 // step is one command of the demo.
 type step struct {
 	title string
-	// before is what happens outside Terraform.
+	// before changes something outside Terraform, before the command runs.
 	before func() error
 	args   []string
 	exit   int

@@ -44,7 +44,7 @@ func write(t *testing.T, vms map[string]*vspheretest.Machine) {
 	}
 }
 
-// The guides are one path: each block is written to its file, each command is run in one directory, and each output that is shown is what came.
+// The guides form one path. The test writes each block to its file, runs each command in one directory, and requires each output that a guide shows.
 func TestGuidesAreOnePath(t *testing.T) {
 	t.Parallel()
 	vcenter, err := vspheretest.Start()

@@ -43,19 +43,17 @@ type group struct {
 // HTML writes an assessment as one page without scripts and without anything to load. scope says what was assessed, such as a folder. It fails only if
 // the template is wrong.
 func HTML(assessed cbt.Assessed, scope string) (string, error) {
-	hash := sha256.Sum256([]byte(css))
+	hash, folder := sha256.Sum256([]byte(css)), commonFolder(assessed.VMs)
 	v := view{
-		Scope: visible(scope), Unreadable: len(assessed.Unreadable), Folder: commonFolder(assessed.VMs), Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
+		Scope: visible(scope), Unreadable: len(assessed.Unreadable), Folder: folder, Summary: Summarize(assessed), VMs: worstFirst(assessed.VMs),
 		CSS: template.CSS(css), StyleHash: base64.StdEncoding.EncodeToString(hash[:]), // #nosec G203 -- embedded
-		Errors: kinds(assessed.VMs, cbt.Error), Warnings: kinds(assessed.VMs, cbt.Warning), Infos: kinds(assessed.VMs, cbt.Info),
+		Errors: kinds(assessed.VMs, cbt.Error, folder), Warnings: kinds(assessed.VMs, cbt.Warning, folder), Infos: kinds(assessed.VMs, cbt.Info, folder),
 	}
 	v.Hosts, v.Datastores = places(assessed.VMs)
 	for _, vm := range assessed.VMs {
 		in := []*group{&v.NotReady, &v.Warned, &v.Ready}[rank(vm)]
-		in.VMs = append(in.VMs, visible(strings.TrimPrefix(vm.VM.Path, v.Folder)))
-		for _, disk := range vm.Disks {
-			in.add(vm, disk)
-		}
+		in.VMs = append(in.VMs, visible(strings.TrimPrefix(vm.VM.Path, folder)))
+		in.plus(sizesOf(vm))
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"size": binary, "sentence": sentence, "counted": counted, "sizes": sizesOf, "power": powerState, "readiness": readiness,

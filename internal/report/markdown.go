@@ -13,10 +13,10 @@ import (
 func Markdown(assessed cbt.Assessed, scope string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	s := Summarize(assessed)
+	s, folder := Summarize(assessed), commonFolder(assessed.VMs)
 	line("# Migration readiness of %s\n", escape(scope))
 	line("**%d of %s can be migrated** (%d %%). %s", s.Ready, counted(s.Total, "virtual machine"), int(share(int64(s.Ready), int64(s.Total))), leftOut(s))
-	line("Their disks have %s, %s.", binary(s.Capacity), Sizes{s.Capacity, s.Used, s.UsedUnknown}.used())
+	line("Their disks have %s, %s.", binary(s.Capacity), s.used())
 	if n := len(assessed.Unreadable); n > 0 {
 		line("\n%s could not be read.", counted(n, "virtual machine"))
 	}
@@ -24,7 +24,7 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 		severity cbt.Severity
 		title    string
 	}{{cbt.Error, "What to do first"}, {cbt.Warning, "What to check"}, {cbt.Info, "What to know"}} {
-		found := kinds(assessed.VMs, part.severity)
+		found := kinds(assessed.VMs, part.severity, folder)
 		if len(found) == 0 {
 			continue
 		}
@@ -36,7 +36,6 @@ func Markdown(assessed cbt.Assessed, scope string) string {
 	hosts, datastores := places(assessed.VMs)
 	placesTable(line, "host", "Host", hosts)
 	placesTable(line, "datastore", "Datastore", datastores)
-	folder := commonFolder(assessed.VMs)
 	if len(assessed.VMs) == 0 {
 		return b.String()
 	}

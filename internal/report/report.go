@@ -12,10 +12,7 @@ import (
 // Summary counts what an assessment found.
 type Summary struct {
 	Total, Ready, LeftOut int
-	// Capacity and Used are in bytes. Used leaves out disks whose used bytes are unknown.
-	Capacity, Used int64
-	// UsedUnknown is the number of those disks, and of VMs of whose disks nothing is known.
-	UsedUnknown int
+	Sizes
 	// Findings has the number of VMs by the code of a finding.
 	Findings map[string]int
 }
@@ -27,8 +24,7 @@ func Summarize(assessed cbt.Assessed) Summary {
 		if vm.Ready() {
 			s.Ready++
 		}
-		sizes := sizesOf(vm)
-		s.Capacity, s.Used, s.UsedUnknown = s.Capacity+sizes.Capacity, s.Used+sizes.Used, s.UsedUnknown+sizes.Unknown
+		s.plus(sizesOf(vm))
 		for code := range codes(vm) {
 			s.Findings[code]++
 		}
@@ -44,11 +40,15 @@ func codes(vm cbt.Assessment) map[string]bool {
 	return codes
 }
 
-// Sizes are bytes of disks.
+// Sizes adds up disks, in bytes. Used leaves out disks whose used bytes are unknown.
 type Sizes struct {
 	Capacity, Used int64
-	// Unknown is the number of disks whose used bytes are unknown.
+	// Unknown counts those disks, and VMs of whose disks nothing is known.
 	Unknown int
+}
+
+func (s *Sizes) plus(other Sizes) {
+	s.Capacity, s.Used, s.Unknown = s.Capacity+other.Capacity, s.Used+other.Used, s.Unknown+other.Unknown
 }
 
 func (s *Sizes) add(vm cbt.Assessment, disk cbt.DiskStatus) {
@@ -92,9 +92,9 @@ type problem struct {
 // Several reports whether the text is about more than one VM.
 func (p problem) Several() bool { return len(p.VMs) > 1 }
 
-// kinds groups the findings of a severity by code, those of most VMs first.
-func kinds(vms []cbt.Assessment, severity cbt.Severity) []kind {
-	byCode, folder := map[string]*kind{}, commonFolder(vms)
+// kinds groups the findings of a severity by code, those of most VMs first. It leaves the common folder out of paths.
+func kinds(vms []cbt.Assessment, severity cbt.Severity, folder string) []kind {
+	byCode := map[string]*kind{}
 	for _, vm := range vms {
 		seen, errors := map[string]bool{}, map[string]bool{}
 		for _, f := range vm.Findings {

@@ -87,7 +87,7 @@ func TestSummary(t *testing.T) {
 	t.Parallel()
 	got := report.Summarize(inventory(4))
 	// The VMs 1 and 3 have a snapshot; all have two disks of 40 and 200 GiB, of which 18 GiB and their number in GiB are used.
-	if got.Total != 4 || got.Ready != 2 || got.LeftOut != 3 || got.Capacity != 4*240*gib || got.Used != (4*18+0+1+2+3)*gib || got.UsedUnknown != 0 {
+	if got.Total != 4 || got.Ready != 2 || got.LeftOut != 3 || got.Capacity != 4*240*gib || got.Used != (4*18+0+1+2+3)*gib || got.Unknown != 0 {
 		t.Errorf("%+v", got)
 	}
 	if got.Findings["existing_snapshots"] != 2 || got.Findings["cbt_disabled"] != 4 {

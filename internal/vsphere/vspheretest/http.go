@@ -204,7 +204,7 @@ func (v *VCenter) intercept(next http.Handler) http.Handler {
 		v.mu.Lock()
 		v.answered += recorder.body.Len()
 		if match := tokenPattern.FindSubmatch(recorder.body.Bytes()); match != nil {
-			v.tokens[string(match[1])+string(match[2])] = session
+			v.tokens[string(match[1])] = session
 		}
 		v.mu.Unlock()
 		recorder.send(w)
@@ -229,7 +229,7 @@ func (v *VCenter) limit(body []byte) []byte {
 	return maxObjectsPattern.ReplaceAll(body, fmt.Appendf(nil, "${1}%d${2}", v.maxObjects))
 }
 
-var tokenPattern = regexp.MustCompile(`<token>([^<]+)</token>|<token[^>]*>([^<]+)</token>`)
+var tokenPattern = regexp.MustCompile(`<token[^>]*>([^<]+)</token>`)
 
 // knowsToken reports whether a token of the next page was given out in this session. The simulator's own are valid in every session. Source: the vSphere
 // API's doc comment on RetrieveResult.token.
@@ -240,7 +240,7 @@ func (v *VCenter) knowsToken(body []byte, session string) bool {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	of, known := v.tokens[string(match[1])+string(match[2])]
+	of, known := v.tokens[string(match[1])]
 	return !known || of == session
 }
 
